@@ -1,0 +1,124 @@
+/** What a failure means for the next attempt: the same call may succeed later, or never will. */
+export type Permanence = 'transient' | 'permanent';
+
+export interface Reason {
+  readonly permanence: Permanence;
+  readonly meaning: string;
+  /** What a person should do when a chain is held for it. */
+  readonly suggestedAction: string;
+}
+
+/** The registry of reason codes. Classifier, attempts, holds and documentation use these and no others. */
+export const REASONS = {
+  rate_limit: {
+    permanence: 'transient',
+    meaning: 'The provider refused the call because a rate limit was reached (429).',
+    suggestedAction: 'Wait: Holdfast tries again when the provider allows it.',
+  },
+  quota_wait: {
+    permanence: 'transient',
+    meaning: 'The local quota gate had no room for the call in time.',
+    suggestedAction: 'Wait, or raise the configured requests and tokens per minute.',
+  },
+  overloaded: {
+    permanence: 'transient',
+    meaning: 'The provider is overloaded (529, or an overloaded_error in the stream).',
+    suggestedAction: 'Retry when the provider has recovered.',
+  },
+  timeout: {
+    permanence: 'transient',
+    meaning: 'The call took longer than its limit, or its stream fell silent.',
+    suggestedAction: 'Retry; if it happens again, raise the time limit or lower max tokens.',
+  },
+  connection: {
+    permanence: 'transient',
+    meaning: 'The connection to the provider failed or was cut.',
+    suggestedAction: 'Check the network and the base URL, then retry.',
+  },
+  server_error: {
+    permanence: 'transient',
+    meaning: 'The provider answered with a server error (5xx, 408 or 409).',
+    suggestedAction: 'Retry when the provider has recovered.',
+  },
+  malformed_response: {
+    permanence: 'transient',
+    meaning: 'The answer of the provider could not be read (broken JSON, or a stream that ended early).',
+    suggestedAction: 'Retry; if it happens again, check what stands between the worker and the provider.',
+  },
+  unknown: {
+    permanence: 'transient',
+    meaning: 'A failure that no rule knows; it is treated as transient.',
+    suggestedAction: 'Read the message; retry if the cause is gone.',
+  },
+  worker_lost: {
+    permanence: 'transient',
+    meaning: 'The worker died while the call was open; the call may have been paid for.',
+    suggestedAction: 'Find out why workers die (memory, deploys), then retry.',
+  },
+  authentication: {
+    permanence: 'permanent',
+    meaning: 'The provider did not accept the API key (401).',
+    suggestedAction: 'Set a valid ANTHROPIC_API_KEY for the workers, restart them, then retry.',
+  },
+  permission: {
+    permanence: 'permanent',
+    meaning: 'The API key may not use this model or feature (403).',
+    suggestedAction: 'Give the key the permission or choose another model, then retry.',
+  },
+  not_found: {
+    permanence: 'permanent',
+    meaning: 'The provider does not know the model or address (404).',
+    suggestedAction: 'Correct the model name or the base URL, then retry.',
+  },
+  spend_limit: {
+    permanence: 'permanent',
+    meaning: 'A spend limit of the provider account is reached.',
+    suggestedAction: 'Raise the spend limit with the provider, then retry.',
+  },
+  invalid_request: {
+    permanence: 'permanent',
+    meaning: 'The provider found the request malformed (400 or 422).',
+    suggestedAction: 'Correct the prompt or parameters named in the message, then retry.',
+  },
+  context_too_large: {
+    permanence: 'permanent',
+    meaning: 'The request is larger than the context of the model or the size limit of the provider.',
+    suggestedAction: 'Shorten the input or choose a model with a larger context.',
+  },
+  schema_mismatch: {
+    permanence: 'permanent',
+    meaning: 'The answer did not fit the output schema, also after the model was shown its error.',
+    suggestedAction: 'Read the answer in the attempt; make the schema or prompt clearer, then retry.',
+  },
+  refusal: {
+    permanence: 'permanent',
+    meaning: 'The model refused to answer.',
+    suggestedAction: 'Read the refusal; change the prompt, or cancel the chain.',
+  },
+  max_tokens: {
+    permanence: 'permanent',
+    meaning: 'The answer was cut off at max tokens.',
+    suggestedAction: 'Raise max tokens of the step, then retry.',
+  },
+  malformed_payload: {
+    permanence: 'permanent',
+    meaning: 'The input of the step does not fit its schema, or its prompt function failed on it.',
+    suggestedAction: 'Correct the chain or the step, deploy, then retry.',
+  },
+  unsupported_step: {
+    permanence: 'permanent',
+    meaning: 'The worker knows no step of this name.',
+    suggestedAction: 'Deploy a worker that has the step, then retry.',
+  },
+  result_too_large: {
+    permanence: 'permanent',
+    meaning: 'The result is larger than what can be stored.',
+    suggestedAction: 'Lower max tokens or split the step, then retry.',
+  },
+} as const satisfies Record<string, Reason>;
+
+export type ReasonCode = keyof typeof REASONS;
+
+export function isReasonCode(value: unknown): value is ReasonCode {
+  return typeof value === 'string' && Object.hasOwn(REASONS, value);
+}

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    // Two cores: more forks only make the servers that the tests start fight for them.
+    maxWorkers: 2,
+    retry: 0,
+    reporters: ['default', './test/support/closing-line-reporter.ts'],
+  },
+});

@@ -4,8 +4,18 @@ import type { Priority } from './priority.js';
 import type { ReasonCode } from './reasons.js';
 import type { StepCallId, StepResult } from './steps.js';
 
+/** The chain on whose behalf an activity works; its id is the id of the workflow that called. */
+export interface ChainRef {
+  /** Type of the chain, for the row of one that was started without intake. */
+  readonly chain: string;
+  /** The first run of the chain: it survives resets and `continueAsNew`, so the journal goes by it. */
+  readonly firstRunId: string;
+  /** The chain that started this one as a child: tenant and priority are inherited from it. */
+  readonly parentId?: string;
+}
+
 /** One call of a step, as the workflow asks for it. */
-export interface StepCall extends StepCallId {
+export interface StepCall extends StepCallId, ChainRef {
   /** The how-manieth call of this step in the chain, from 1: for people; the journal does not use it. */
   readonly call: number;
   readonly input: unknown;
@@ -31,7 +41,7 @@ export type StepPlan =
     }
   | { readonly kind: 'hold'; readonly reason: ReasonCode; readonly message: string };
 
-export interface CloseChainInput {
+export interface CloseChainInput extends ChainRef {
   readonly state: ClosedState;
   readonly output?: unknown;
   readonly message?: string;
@@ -40,9 +50,9 @@ export interface CloseChainInput {
 /** The engine's own activities: short, idempotent, on PostgreSQL only. Run as local activities where possible. */
 export interface EngineActivities {
   holdfastPlanStep(call: StepCall): Promise<StepPlan>;
-  holdfastOpenHold(hold: HoldRequest): Promise<SettledDecision | null>;
-  holdfastDecideHold(input: { holdId: string; decision: HoldDecision }): Promise<HoldOutcome>;
-  holdfastReadHold(input: { holdId: string }): Promise<SettledDecision | null>;
+  holdfastOpenHold(hold: HoldRequest & ChainRef): Promise<SettledDecision | null>;
+  holdfastDecideHold(input: ChainRef & { holdId: string; decision: HoldDecision }): Promise<HoldOutcome>;
+  holdfastReadHold(input: ChainRef & { holdId: string }): Promise<SettledDecision | null>;
   holdfastCloseChain(input: CloseChainInput): Promise<void>;
 }
 

@@ -34,7 +34,11 @@ export interface HoldOutcome {
   readonly decision: SettledDecision;
 }
 
-/** Hold ids are made in the workflow: `h1`, `h2`, … in the order in which a run parks. The chain id makes them unique. */
-export function holdId(ordinal: number): string {
-  return `h${ordinal}`;
+/**
+ * The id of a hold within its chain: `summarize-1` for the first call of `summarize`, `summarize-1-2` when the same call
+ * is held again after a retry. Made from names rather than by a counter, so that a reset in Temporal's UI, after which
+ * parallel steps may fail in another order, finds the decisions that were made before it.
+ */
+export function holdIdOf(step: string, call: number, round: number): string {
+  return round === 0 ? `${step}-${call}` : `${step}-${call}-${round + 1}`;
 }

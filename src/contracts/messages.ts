@@ -1,12 +1,13 @@
 import type { HoldDecision, HoldOutcome } from './holds.js';
 
-/**
- * Names of the messages that every chain understands; workflow and clients share them. A signal without `holdId`
- * decides every open hold.
- */
+/** Update: decides one hold and answers with the decision that counts. */
 export const DECIDE_HOLD_UPDATE = 'holdfast_decide_hold';
+
+/**
+ * Signal: decides one hold, or all open ones when it names none. Without a verdict it only tells the chain to look for
+ * a decision in the store; a client that has written one there sends it.
+ */
 export const DECIDE_HOLD_SIGNAL = 'holdfast_decide';
-export const STEPS_QUERY = 'holdfast_steps';
 
 export interface DecideHoldInput extends HoldDecision {
   readonly holdId: string;
@@ -17,6 +18,8 @@ export interface DecideSignalInput extends Partial<HoldDecision> {
   readonly holdId?: string;
 }
 
-/** Workflow headers, memo fields and change ids of the engine. */
-export const HEADER_OCCURRENCES = 'holdfast-occurrences';
-export const HEADER_CHAIN = 'holdfast-chain';
+/** Header in which `continueAsNew` tells the next run what it needs to name its calls. */
+export const HEADER_LINEAGE = 'holdfast-lineage';
+
+/** Memo field that intake sets: the workflow is a chain. */
+export const MEMO_CHAIN = 'holdfast';

@@ -1,0 +1,23 @@
+import type { z } from 'zod';
+import type { StepRegistry } from './steps.js';
+
+/** What intake must know of a chain; the chain itself is a workflow function of the same name. */
+export interface ChainDefinition<Input = unknown> {
+  /** Checked before anything is stored; the chain receives the parsed value. */
+  readonly input: z.ZodType<Input>;
+  /** One line that tells people what this run is about, shown in Temporal's UI. Default: none. */
+  readonly title?: (input: Input) => string | undefined;
+  /** Names of the steps that it calls. Its input must fit the context of each of their models. */
+  readonly steps: readonly string[];
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a registry holds definitions of all inputs
+export type ChainRegistry = Readonly<Record<string, ChainDefinition<any>>>;
+
+/** Everything an application registers with Holdfast. */
+export interface Application {
+  readonly chains: ChainRegistry;
+  readonly steps: StepRegistry;
+  /** Absolute path of the module that exports the chains' workflow functions. */
+  readonly workflowsPath: string;
+}

@@ -1,0 +1,166 @@
+import type { Insertable, Selectable } from 'kysely';
+import type { TokenUsage } from '../contracts/models.js';
+import type { ReasonCode } from '../contracts/reasons.js';
+import { putBlobs } from './blobs.js';
+import type { Store } from './database.js';
+import type { AttemptState, AttemptTable } from './schema.js';
+
+export type AttemptRow = Selectable<AttemptTable>;
+
+/** Names one call in the journal: stable over retries, resets and continueAsNew. */
+export interface JournalKey {
+  readonly chainId: string;
+  readonly firstRunId: string;
+  readonly step: string;
+  readonly inputHash: string;
+  readonly occurrence: number;
+  readonly revision: number;
+}
+
+function matching({ db }: Store, key: JournalKey) {
+  return db
+    .selectFrom('attempt')
+    .selectAll()
+    .where('chain_id', '=', key.chainId)
+    .where('first_run_id', '=', key.firstRunId)
+    .where('step', '=', key.step)
+    .where('input_hash', '=', key.inputHash)
+    .where('occurrence', '=', key.occurrence)
+    .where('revision', '=', key.revision);
+}
+
+/** The latest success of a call, or undefined. */
+export function findSuccess(store: Store, key: JournalKey): Promise<AttemptRow | undefined> {
+  return matching(store, key)
+    .where('state', '=', 'succeeded')
+    .where('kind', '!=', 'reuse')
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
+/** All model calls of one step call, oldest first. */
+export function listAttempts(store: Store, key: JournalKey): Promise<AttemptRow[]> {
+  return matching(store, key).where('kind', '!=', 'reuse').orderBy('id').execute();
+}
+
+/** All attempts of a chain's current run, reuses included, oldest first. */
+export function listChainAttempts({ db }: Store, chainId: string): Promise<AttemptRow[]> {
+  return db.selectFrom('attempt').selectAll().where('chain_id', '=', chainId).orderBy('id').execute();
+}
+
+export type NewAttempt = Omit<Insertable<AttemptTable>, 'id' | 'state' | 'started_at' | 'finished_at' | 'result'>;
+
+/** Writes the row of a call that is about to be made; returns its id. */
+export async function openAttempt({ db }: Store, attempt: NewAttempt): Promise<number> {
+  const { id } = await db
+    .insertInto('attempt')
+    .values({ ...attempt, state: 'open' })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return id;
+}
+
+/** What a call cost, and the provider's name for it. */
+export interface AttemptBill {
+  readonly usage: TokenUsage | undefined;
+  readonly costMicroUsd: number | null;
+  readonly requestId: string | null;
+}
+
+function billed(bill: AttemptBill) {
+  const { usage } = bill;
+  return {
+    request_id: bill.requestId,
+    cost_micro_usd: bill.costMicroUsd,
+    input_tokens: usage?.inputTokens ?? 0,
+    output_tokens: usage?.outputTokens ?? 0,
+    cache_read_tokens: usage?.cacheReadTokens ?? 0,
+    cache_write_5m_tokens: usage?.cacheWrite5mTokens ?? 0,
+    cache_write_1h_tokens: usage?.cacheWrite1hTokens ?? 0,
+    finished_at: new Date(),
+  };
+}
+
+/** Writes the success of a call together with the turns it added: both or none. `result` is JSON. */
+export async function succeedAttempt(
+  { db }: Store,
+  id: number,
+  success: AttemptBill & { readonly tenant: string; readonly turns: readonly Buffer[]; readonly result: string },
+): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await putBlobs(trx, success.tenant, success.turns);
+    await trx
+      .updateTable('attempt')
+      .set({ state: 'succeeded', reason: null, message: null, result: success.result, ...billed(success) })
+      .where('id', '=', id)
+      .execute();
+  });
+}
+
+/** Writes how a call ended otherwise. `spent`: it counts against the lane's retries. */
+export async function endAttempt(
+  { db }: Store,
+  id: number,
+  end: AttemptBill & {
+    readonly state: Exclude<AttemptState, 'open' | 'succeeded'>;
+    readonly spent: boolean;
+    readonly reason: ReasonCode | null;
+    readonly message: string | null;
+    readonly answer?: string;
+  },
+): Promise<void> {
+  await db
+    .updateTable('attempt')
+    .set({
+      state: end.state,
+      spent: end.spent,
+      reason: end.reason,
+      message: end.message,
+      answer: end.answer ?? null,
+      ...billed(end),
+    })
+    .where('id', '=', id)
+    .execute();
+}
+
+/** Writes that the worker of an open call is gone: the call may have been paid, and its receipt says so. */
+export async function interruptAttempt({ db }: Store, id: number): Promise<void> {
+  await db
+    .updateTable('attempt')
+    .set({
+      state: 'interrupted',
+      reason: 'worker_lost',
+      message: 'The worker died while the call was open; the provider may have charged for it.',
+      finished_at: new Date(),
+    })
+    .where('id', '=', id)
+    .where('state', '=', 'open')
+    .execute();
+}
+
+/** Writes, once per run, that a call was answered from the journal: a receipt over nothing paid. */
+export async function recordReuse({ db }: Store, success: AttemptRow, runId: string): Promise<void> {
+  const { id: _, ...row } = success;
+  await db
+    .insertInto('attempt')
+    .values({
+      ...row,
+      run_id: runId,
+      kind: 'reuse',
+      spent: false,
+      worker: null,
+      request_id: null,
+      input_tokens: 0,
+      output_tokens: 0,
+      cache_read_tokens: 0,
+      cache_write_5m_tokens: 0,
+      cache_write_1h_tokens: 0,
+      cost_micro_usd: 0,
+      result: null,
+      started_at: new Date(),
+      finished_at: new Date(),
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}

@@ -1,0 +1,208 @@
+import type { Selectable } from 'kysely';
+import { v7 as uuidv7 } from 'uuid';
+import { type ClosedState, DEFAULT_TENANT } from '../contracts/chains.js';
+import { HoldfastError } from '../contracts/errors.js';
+import { DEFAULT_PRIORITY, type Priority } from '../contracts/priority.js';
+import type { Store } from './database.js';
+import type { ChainTable } from './schema.js';
+
+export type ChainRow = Selectable<ChainTable>;
+
+export interface NewChain {
+  readonly type: string;
+  readonly tenant: string;
+  readonly priority: Priority;
+  readonly key?: string;
+  readonly contentHash: string;
+  /** JSON. */
+  readonly input: string;
+  readonly title?: string;
+}
+
+/**
+ * Writes the row of a new chain, or finds the one that it duplicates: the same key at any time, or, without a key,
+ * identical content in flight. Two at once get one row. Throws `KEY_CONFLICT` for a key that another input has used.
+ */
+export async function insertChain(
+  { db }: Store,
+  chain: NewChain,
+): Promise<{ readonly row: ChainRow; readonly duplicate: boolean }> {
+  const values = {
+    id: `${chain.type}-${uuidv7()}`,
+    type: chain.type,
+    tenant: chain.tenant,
+    priority: chain.priority,
+    key: chain.key ?? null,
+    content_hash: chain.contentHash,
+    input: chain.input,
+    title: chain.title ?? null,
+    state: 'queued' as const,
+  };
+  const same = db.selectFrom('chain').selectAll().where('tenant', '=', chain.tenant).where('type', '=', chain.type);
+  // Each turn either writes or finds; another one is needed only when what stood in the way closes in between.
+  for (;;) {
+    const inserted = await db
+      .insertInto('chain')
+      .values({ ...values, content_slot: true })
+      .onConflict((conflict) => conflict.doNothing())
+      .returningAll()
+      .executeTakeFirst();
+    if (inserted !== undefined) return { row: inserted, duplicate: false };
+    if (chain.key === undefined) {
+      const twin = await same
+        .where('content_hash', '=', chain.contentHash)
+        .where('content_slot', '=', true)
+        .executeTakeFirst();
+      if (twin !== undefined) return { row: twin, duplicate: true };
+      continue;
+    }
+    const first = await same.where('key', '=', chain.key).executeTakeFirst();
+    if (first !== undefined) return { row: sameInput(first, chain), duplicate: true };
+    // Another key has the same content in flight: two intents, so two chains; only one of them can be joined.
+    const apart = await db
+      .insertInto('chain')
+      .values({ ...values, content_slot: false })
+      .onConflict((conflict) => conflict.doNothing())
+      .returningAll()
+      .executeTakeFirst();
+    if (apart !== undefined) return { row: apart, duplicate: false };
+  }
+}
+
+function sameInput(first: ChainRow, chain: NewChain): ChainRow {
+  if (first.content_hash === chain.contentHash) return first;
+  throw new HoldfastError(
+    'KEY_CONFLICT',
+    `Key ${JSON.stringify(chain.key)} belongs to ${first.id}, which was submitted with another input at ${first.created_at.toISOString()}.`,
+    `Use another key, or see the first one with \`holdfast status ${first.id}\`.`,
+  );
+}
+
+/** The row of a chain, or undefined. */
+export function findChain({ db }: Store, id: string): Promise<ChainRow | undefined> {
+  return db.selectFrom('chain').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+/** Writes that the workflow of a chain runs; does nothing once the chain is past `queued`. */
+export async function markStarted({ db }: Store, id: string, firstRunId: string | null): Promise<void> {
+  await db
+    .updateTable('chain')
+    .set({ state: 'running', started_at: new Date(), first_run_id: firstRunId })
+    .where('id', '=', id)
+    .where('state', '=', 'queued')
+    .execute();
+}
+
+/** What the engine knows of a chain whose workflow it runs. */
+export interface RunningChain {
+  readonly id: string;
+  readonly type: string;
+  readonly firstRunId: string;
+  readonly parentId?: string;
+}
+
+/**
+ * The row of a chain that runs; written here for one that was started without intake (bare client, child workflow,
+ * Temporal's UI). A child inherits tenant and priority. A workflow id that is used again is a new chain in the old row.
+ */
+export async function ensureChain(store: Store, chain: RunningChain): Promise<ChainRow> {
+  const { db } = store;
+  const found = await findChain(store, chain.id);
+  if (found !== undefined && found.first_run_id === chain.firstRunId) return found;
+  if (found !== undefined && found.first_run_id === null) {
+    await db
+      .updateTable('chain')
+      .set({ state: 'running', started_at: found.started_at ?? new Date(), first_run_id: chain.firstRunId })
+      .where('id', '=', chain.id)
+      .where('first_run_id', 'is', null)
+      .execute();
+    return { ...found, first_run_id: chain.firstRunId };
+  }
+  const parent = chain.parentId === undefined ? undefined : await findChain(store, chain.parentId);
+  const now = new Date();
+  const fresh = {
+    state: 'running' as const,
+    first_run_id: chain.firstRunId,
+    started_at: now,
+    closed_at: null,
+    message: null,
+    output: null,
+  };
+  return db
+    .insertInto('chain')
+    .values({
+      id: chain.id,
+      type: chain.type,
+      tenant: parent?.tenant ?? DEFAULT_TENANT,
+      priority: parent?.priority ?? DEFAULT_PRIORITY,
+      key: null,
+      content_hash: null,
+      content_slot: false,
+      input: null,
+      title: null,
+      ...fresh,
+    })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet(fresh))
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+export interface ChainEnd {
+  readonly state: ClosedState;
+  /** JSON. */
+  readonly output?: string;
+  readonly message?: string;
+}
+
+/**
+ * Closes a chain and withdraws its open holds. The first end counts: returns false when it was closed already. With
+ * `onlyIfQueued` it closes a chain whose workflow has not been started.
+ */
+export async function closeChain(
+  { db }: Store,
+  id: string,
+  end: ChainEnd,
+  { onlyIfQueued = false } = {},
+): Promise<boolean> {
+  return db.transaction().execute(async (trx) => {
+    let update = trx
+      .updateTable('chain')
+      .set({
+        state: end.state,
+        output: end.output ?? null,
+        message: end.message ?? null,
+        content_slot: false,
+        closed_at: new Date(),
+      })
+      .where('id', '=', id)
+      .where('closed_at', 'is', null);
+    if (onlyIfQueued) update = update.where('state', '=', 'queued');
+    const { numUpdatedRows } = await update.executeTakeFirst();
+    if (numUpdatedRows === 0n) return false;
+    await trx
+      .updateTable('hold')
+      .set({ verdict: 'withdrawn', decided_by: 'holdfast', decided_at: new Date(), note: `the chain is ${end.state}` })
+      .where('chain_id', '=', id)
+      .where('decided_at', 'is', null)
+      .execute();
+    return true;
+  });
+}
+
+/** Chains that are not closed, those that were looked at longest ago first; marks them as looked at. */
+export function takeOpenChains({ db }: Store, state: 'queued' | 'started', limit: number): Promise<ChainRow[]> {
+  return db
+    .updateTable('chain')
+    .set({ checked_at: new Date() })
+    .where('id', 'in', (inner) =>
+      inner
+        .selectFrom('chain')
+        .select('id')
+        .where('closed_at', 'is', null)
+        .where('state', state === 'queued' ? '=' : '!=', 'queued')
+        .orderBy('checked_at', (order) => order.asc().nullsFirst())
+        .limit(limit),
+    )
+    .returningAll()
+    .execute();
+}

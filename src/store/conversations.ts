@@ -1,0 +1,45 @@
+import { sql } from 'kysely';
+import type { Turn } from '../contracts/models.js';
+import { addressOf } from './blobs.js';
+import type { Store } from './database.js';
+
+/** A turn as it is stored: its bytes name its parent, so its address names the whole conversation up to it. */
+interface StoredTurn extends Turn {
+  readonly parent: string | null;
+}
+
+/** The bytes and addresses of turns that go on from `parent`, in order. */
+export function encodeTurns(
+  parent: string | undefined,
+  turns: readonly Turn[],
+): { readonly bytes: Buffer[]; readonly last: string } {
+  const bytes: Buffer[] = [];
+  let last = parent ?? null;
+  for (const { role, content } of turns) {
+    const turn: StoredTurn = { parent: last, role, content };
+    const encoded = Buffer.from(JSON.stringify(turn), 'utf8');
+    bytes.push(encoded);
+    last = addressOf(encoded);
+  }
+  if (last === null) throw new Error('A conversation needs a turn.');
+  return { bytes, last };
+}
+
+/** All turns of the conversation that ends with the turn at `address`, first one first. Throws when one is missing. */
+export async function readConversation({ db }: Store, tenant: string, address: string): Promise<Turn[]> {
+  // jsonb is only used to find the parent; the turns themselves are parsed from their exact bytes.
+  const { rows } = await sql<{ address: string; bytes: Buffer; depth: number }>`
+    WITH RECURSIVE turn AS (
+      SELECT address, bytes, 0 AS depth FROM blob WHERE tenant = ${tenant} AND address = ${address}
+      UNION ALL
+      SELECT parent.address, parent.bytes, turn.depth + 1
+      FROM turn JOIN blob parent ON parent.tenant = ${tenant}
+        AND parent.address = (convert_from(turn.bytes, 'UTF8')::jsonb ->> 'parent')
+    )
+    SELECT address, bytes, depth FROM turn ORDER BY depth DESC`.execute(db);
+  const turns = rows.map((row) => JSON.parse(row.bytes.toString('utf8')) as StoredTurn);
+  if (turns[0] === undefined || turns[0].parent !== null) {
+    throw new Error(`The conversation ${address} of tenant ${JSON.stringify(tenant)} is not complete in the store.`);
+  }
+  return turns.map(({ role, content }) => ({ role, content }));
+}

@@ -1,0 +1,108 @@
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import { HoldfastError } from '../contracts/errors.js';
+import type { Database } from './schema.js';
+
+export interface Store {
+  readonly db: Kysely<Database>;
+  readonly pool: pg.Pool;
+  /** Turns what a query threw into the error for people: unreachable, or the original one. */
+  explain(error: unknown): unknown;
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  /** Connections this process opens at most. Default: 10. */
+  readonly maxConnections?: number;
+  /** How long to wait for a connection, in milliseconds. Default: 5,000. */
+  readonly connectTimeoutMs?: number;
+}
+
+// int8 as number: ids and token counts stay far below 2^53.
+const INT8 = 20;
+const parseNumber = (text: string): number => Number(text);
+
+/** Opens a pool; connects on first use. The URL is never part of an error, because it holds the password. */
+export function openStore(url: string, options: StoreOptions = {}): Store {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: options.maxConnections ?? 10,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
+    application_name: 'holdfast',
+    types: {
+      getTypeParser: ((oid: number, format?: 'text') =>
+        oid === INT8 ? parseNumber : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+    },
+  });
+  // Without a listener a connection that breaks while idle would end the process.
+  pool.on('error', () => {});
+  const where = placeOf(url);
+  return {
+    db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }),
+    pool,
+    explain: (error) => (isUnreachable(error) ? unreachable(where, error) : error),
+    close: () => pool.end(),
+  };
+}
+
+function placeOf(url: string): string {
+  try {
+    const { hostname, port, pathname } = new URL(url);
+    return `${hostname}:${port || '5432'}${pathname}`;
+  } catch {
+    return 'the configured address';
+  }
+}
+
+function unreachable(where: string, cause: unknown): HoldfastError {
+  const detail = cause instanceof AggregateError ? cause.errors.map(messageOf).join('; ') : messageOf(cause);
+  return new HoldfastError(
+    'STORE_UNREACHABLE',
+    `PostgreSQL at ${where} cannot be reached: ${detail}.`,
+    'Start it (`npx holdfast dev` for the embedded one), or correct DATABASE_URL.',
+    { cause },
+  );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error
+    ? error.message || String((error as { code?: unknown }).code ?? error.name)
+    : String(error);
+}
+
+const UNREACHABLE_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT',
+  // PostgreSQL itself: connection failures, shutting down, starting up, wrong password, no such database.
+  '08000',
+  '08001',
+  '08003',
+  '08004',
+  '08006',
+  '57P01',
+  '57P02',
+  '57P03',
+  '28P01',
+  '28000',
+  '3D000',
+  '53300',
+]);
+
+/** Whether an error says that the database cannot be used now, as opposed to: it did not like the statement. */
+export function isUnreachable(error: unknown): boolean {
+  if (error instanceof HoldfastError) return error.code === 'STORE_UNREACHABLE';
+  if (error instanceof AggregateError) return error.errors.some(isUnreachable);
+  if (!(error instanceof Error)) return false;
+  const { code } = error as { code?: unknown };
+  if (typeof code === 'string' && UNREACHABLE_CODES.has(code)) return true;
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/i.test(
+    error.message,
+  );
+}

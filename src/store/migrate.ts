@@ -1,0 +1,26 @@
+import { Migrator } from 'kysely';
+import { HoldfastError } from '../contracts/errors.js';
+import type { Store } from './database.js';
+import * as fourRecords from './migrations/0001-four-records.js';
+
+const MIGRATIONS = { '0001-four-records': fourRecords };
+
+/**
+ * Brings the schema to this version. Safe to run twice and from several processes at once: Kysely takes a lock in the
+ * database. Throws `SCHEMA_VERSION` when the database was migrated by a newer Holdfast.
+ */
+export async function migrate(store: Store): Promise<void> {
+  const migrator = new Migrator({ db: store.db, provider: { getMigrations: async () => MIGRATIONS } });
+  const { error } = await migrator.migrateToLatest();
+  if (error === undefined) return;
+  const message = error instanceof Error ? error.message : String(error);
+  if (message.includes('previously executed migration')) {
+    throw new HoldfastError(
+      'SCHEMA_VERSION',
+      `The database was set up by a newer version of Holdfast (${message}).`,
+      'Upgrade this installation of holdfast, or use another database.',
+      { cause: error },
+    );
+  }
+  throw store.explain(error);
+}

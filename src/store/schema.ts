@@ -1,0 +1,110 @@
+import type { Generated } from 'kysely';
+import type { ChainState } from '../contracts/chains.js';
+import type { HoldKind } from '../contracts/holds.js';
+import type { Lane } from '../contracts/lanes.js';
+import type { Priority } from '../contracts/priority.js';
+
+/** The four records, as tables. Columns that hold JSON are text: exact bytes, never reordered as jsonb would. */
+export interface Database {
+  chain: ChainTable;
+  attempt: AttemptTable;
+  blob: BlobTable;
+  hold: HoldTable;
+}
+
+/** The job record, written before the workflow starts. */
+export interface ChainTable {
+  /** Also the workflow id. */
+  id: string;
+  type: string;
+  tenant: string;
+  priority: Priority;
+  key: string | null;
+  /** SHA-256 of the canonical input. */
+  content_hash: string | null;
+  /** True while identical submissions join this chain; given up at the first hold and at the end. */
+  content_slot: boolean;
+  /** JSON; null for a chain that was started without intake. */
+  input: string | null;
+  title: string | null;
+  state: Exclude<ChainState, 'stuck'>;
+  message: string | null;
+  /** JSON. */
+  output: string | null;
+  first_run_id: string | null;
+  created_at: Generated<Date>;
+  started_at: Date | null;
+  closed_at: Date | null;
+  checked_at: Date | null;
+}
+
+/** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */
+export type AttemptKind = 'call' | 'repair' | 'reuse';
+
+/** `interrupted`: its worker died while it was open, so that nobody knows whether it was paid. */
+export type AttemptState = 'open' | 'succeeded' | 'failed' | 'interrupted' | 'cancelled';
+
+/** One row per model call: receipt, count of attempts and journal. Written before the call, completed after it. */
+export interface AttemptTable {
+  id: Generated<number>;
+  chain_id: string;
+  tenant: string;
+  first_run_id: string;
+  run_id: string;
+  step: string;
+  input_hash: string;
+  occurrence: number;
+  revision: number;
+  call: number;
+  round: number;
+  kind: AttemptKind;
+  state: AttemptState;
+  /** Whether it counts against the lane's retries. Only failures that are the call's own do. */
+  spent: boolean;
+  worker: number | null;
+  model: string;
+  lane: Lane;
+  quota_group: string;
+  prompt_hash: string;
+  request_id: string | null;
+  reason: string | null;
+  message: string | null;
+  input_tokens: number;
+  output_tokens: number;
+  cache_read_tokens: number;
+  cache_write_5m_tokens: number;
+  cache_write_1h_tokens: number;
+  /** Null: the model has no known price. */
+  cost_micro_usd: number | null;
+  /** The model's text where it is not stored as a turn, because it could not be used. */
+  answer: string | null;
+  /** JSON of the step's result. */
+  result: string | null;
+  started_at: Generated<Date>;
+  finished_at: Date | null;
+}
+
+/** Content-addressed bytes of one tenant. */
+export interface BlobTable {
+  tenant: string;
+  address: string;
+  bytes: Buffer;
+  created_at: Generated<Date>;
+}
+
+/** What waits, or waited, for a person. */
+export interface HoldTable {
+  chain_id: string;
+  first_run_id: string;
+  id: string;
+  kind: HoldKind;
+  reason: string;
+  step: string;
+  call: number;
+  message: string;
+  opened_at: Generated<Date>;
+  verdict: string | null;
+  decided_by: string | null;
+  decided_at: Date | null;
+  note: string | null;
+}

@@ -1,0 +1,50 @@
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
+import type { EngineActivities } from '../contracts/activities.js';
+import { ENGINE_TASK_QUEUE } from '../contracts/queues.js';
+
+type EngineActivity = keyof EngineActivities;
+
+/**
+ * Runs one of the engine's own activities: as a local one, which costs one marker, and where that fails for 5 s (the
+ * store is down) as a normal one, whose retries cost no history. Either way it goes on until it succeeds.
+ */
+export async function callEngine<Name extends EngineActivity>(
+  name: Name,
+  input: Parameters<EngineActivities[Name]>[0],
+  summary: string,
+): Promise<Awaited<ReturnType<EngineActivities[Name]>>> {
+  const local = proxyLocalActivities<EngineActivities>({
+    scheduleToCloseTimeout: '5 seconds',
+    retry: { initialInterval: '100 milliseconds', maximumInterval: '1 second' },
+    summary,
+  });
+  try {
+    return await run(local[name], input);
+  } catch (error) {
+    if (isCancellation(error) || isFinal(error)) throw error;
+  }
+  const normal = proxyActivities<EngineActivities>({
+    taskQueue: ENGINE_TASK_QUEUE,
+    startToCloseTimeout: '30 seconds',
+    retry: { initialInterval: '1 second', maximumInterval: '10 seconds' },
+    summary,
+  });
+  return run(normal[name], input);
+}
+
+// The proxies' mapped types do not follow a name that is itself a type parameter.
+function run<Input, Output>(activity: unknown, input: Input): Promise<Output> {
+  return (activity as (input: Input) => Promise<Output>)(input);
+}
+
+function isFinal(error: unknown): boolean {
+  return (
+    error instanceof ActivityFailure && error.cause instanceof ApplicationFailure && error.cause.nonRetryable === true
+  );
+}

@@ -1,0 +1,59 @@
+import { workflowInfo } from '@temporalio/workflow';
+import type { ChainRef } from '../contracts/activities.js';
+import type { HoldRequest, SettledDecision } from '../contracts/holds.js';
+
+/** A hold that this run waits at. */
+export interface OpenHold {
+  readonly request: HoldRequest;
+  decision?: SettledDecision;
+}
+
+/** What `continueAsNew` hands to the next run. */
+export interface Lineage {
+  /** How often the author continued as new. Part of each call's hash: the same call in the next run is a new call. */
+  readonly generation: number;
+  /** How often each step was called, so that call numbers and hold ids go on. */
+  readonly calls: Readonly<Record<string, number>>;
+}
+
+/**
+ * What the engine remembers during one run of a chain. Module state, because Temporal gives each workflow its own copy of
+ * the modules; all of it follows from history.
+ */
+export const engineState = {
+  generation: 0,
+  calls: {} as Record<string, number>,
+  /** The lineage this run began with: a restart from the journal begins with it again. */
+  inherited: { generation: 0, calls: {} } as Lineage,
+  /** How often each (step, input hash) was called in this run: the occurrence of the next call. */
+  occurrences: {} as Record<string, number>,
+  openHolds: new Map<string, OpenHold>(),
+  /** Decisions of this run, so that somebody who comes second is told. */
+  decided: new Map<string, SettledDecision>(),
+  /** Steps that have begun and not ended. */
+  inFlight: 0,
+  /** Calls of this run that the journal did not answer. */
+  freshCalls: 0,
+  /** Whether the chain has used anything but steps; such a chain cannot be restarted from the journal. */
+  usedMoreThanSteps: false,
+  /** The arguments of the chain function. */
+  args: [] as unknown[],
+  restarting: false,
+};
+
+/** Takes the next number of a counter: 0 for the first. */
+export function take(counts: Record<string, number>, name: string): number {
+  const count = Object.hasOwn(counts, name) ? (counts[name] as number) : 0;
+  counts[name] = count + 1;
+  return count;
+}
+
+/** This chain, as the engine's activities need to know it. */
+export function chainRef(): ChainRef {
+  const { workflowType, firstExecutionRunId, parent } = workflowInfo();
+  return {
+    chain: workflowType,
+    firstRunId: firstExecutionRunId,
+    ...(parent === undefined ? {} : { parentId: parent.workflowId }),
+  };
+}

@@ -1,0 +1,114 @@
+import {
+  allHandlersFinished,
+  CancellationScope,
+  ContinueAsNew,
+  condition,
+  defaultPayloadConverter,
+  defineSignal,
+  defineUpdate,
+  isCancellation,
+  setHandler,
+  TemporalFailure,
+  type WorkflowExecuteInput,
+  type WorkflowInboundCallsInterceptor,
+  type WorkflowInterceptors,
+  type WorkflowOutboundCallsInterceptor,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { CloseChainInput } from '../contracts/activities.js';
+import {
+  DECIDE_HOLD_SIGNAL,
+  DECIDE_HOLD_UPDATE,
+  type DecideHoldInput,
+  type DecideHoldResult,
+  type DecideSignalInput,
+  HEADER_LINEAGE,
+  MEMO_CHAIN,
+} from '../contracts/messages.js';
+import { callEngine } from './engine-activities.js';
+import { chainRef, engineState, type Lineage } from './engine-state.js';
+import { decideHold, receiveSignal, validateDecision } from './holds.js';
+
+export const decideHoldUpdate = defineUpdate<DecideHoldResult, [DecideHoldInput]>(DECIDE_HOLD_UPDATE);
+export const decideHoldSignal = defineSignal<[DecideSignalInput]>(DECIDE_HOLD_SIGNAL);
+
+/** Makes every workflow of a worker a chain that takes decisions and records its end. */
+export const interceptors = (): WorkflowInterceptors => ({ inbound: [inbound], outbound: [outbound] });
+
+const inbound: WorkflowInboundCallsInterceptor = {
+  async execute(input, next) {
+    inheritLineage(input);
+    setHandler(decideHoldUpdate, decideHold, { validator: validateDecision });
+    setHandler(decideHoldSignal, receiveSignal);
+    try {
+      const output = await next(input);
+      await close({ ...chainRef(), state: 'completed', output: output ?? null });
+      return output;
+    } catch (error) {
+      // Anything but Temporal's own failures fails the workflow task, not the workflow: the chain is stuck, not closed.
+      if (error instanceof ContinueAsNew || !(error instanceof TemporalFailure)) throw error;
+      const state = isCancellation(error) ? 'cancelled' : 'failed';
+      await close({ ...chainRef(), state, message: rootMessage(error) });
+      throw error;
+    }
+  },
+  async handleSignal(input, next) {
+    if (input.signalName !== DECIDE_HOLD_SIGNAL) engineState.usedMoreThanSteps = true;
+    return next(input);
+  },
+  async handleUpdate(input, next) {
+    if (input.name !== DECIDE_HOLD_UPDATE) engineState.usedMoreThanSteps = true;
+    return next(input);
+  },
+};
+
+/** Passes a command of the author's on, noting that the chain has done more than steps. */
+function noted<Input, Result>(input: Input, next: (input: Input) => Result): Result {
+  engineState.usedMoreThanSteps = true;
+  return next(input);
+}
+
+function isEngineActivity(activityType: string): boolean {
+  return activityType.startsWith('holdfast');
+}
+
+const outbound: WorkflowOutboundCallsInterceptor = {
+  scheduleActivity: (input, next) => (isEngineActivity(input.activityType) ? next(input) : noted(input, next)),
+  scheduleLocalActivity: (input, next) => (isEngineActivity(input.activityType) ? next(input) : noted(input, next)),
+  startTimer: noted,
+  startChildWorkflowExecution: noted,
+  signalWorkflow: noted,
+  continueAsNew(input, next) {
+    const lineage: Lineage = engineState.restarting
+      ? engineState.inherited
+      : { generation: engineState.generation + 1, calls: engineState.calls };
+    const payload = defaultPayloadConverter.toPayload(lineage);
+    return next({ ...input, headers: { ...input.headers, [HEADER_LINEAGE]: payload } });
+  },
+};
+
+function inheritLineage({ headers, args }: WorkflowExecuteInput): void {
+  engineState.args = args;
+  const payload = headers[HEADER_LINEAGE];
+  if (payload === undefined) return;
+  const lineage = defaultPayloadConverter.fromPayload<Lineage>(payload);
+  engineState.inherited = lineage;
+  engineState.generation = lineage.generation;
+  engineState.calls = { ...lineage.calls };
+}
+
+/** Records how the chain ended, also when it was cancelled. A workflow that is no chain leaves no trace. */
+async function close(end: CloseChainInput): Promise<void> {
+  const isChain = workflowInfo().memo?.[MEMO_CHAIN] !== undefined || Object.keys(engineState.calls).length > 0;
+  if (!isChain) return;
+  await CancellationScope.nonCancellable(async () => {
+    await condition(allHandlersFinished);
+    await callEngine('holdfastCloseChain', end, `close: ${end.state}`);
+  });
+}
+
+function rootMessage(error: Error): string {
+  let root = error;
+  while (root.cause instanceof Error) root = root.cause;
+  return root.message;
+}

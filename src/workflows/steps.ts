@@ -1,0 +1,116 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  ApplicationFailure,
+  isCancellation,
+  proxyActivities,
+} from '@temporalio/workflow';
+import {
+  type ModelActivities,
+  STEP_FAILURE,
+  type StepCall,
+  type StepFailureDetails,
+  type StepPlan,
+} from '../contracts/activities.js';
+import { holdIdOf } from '../contracts/holds.js';
+import type { StepOptions, StepProxies, StepRegistry, StepResult } from '../contracts/steps.js';
+import { callEngine } from './engine-activities.js';
+import { chainRef, engineState, take } from './engine-state.js';
+import { waitAtHold } from './holds.js';
+import { restartFromJournalIfLong } from './restart.js';
+
+/**
+ * The steps of a registry as async functions, for use in chains: `const { analyze } = proxySteps<typeof steps>()`.
+ * A step never throws because of a failure: what cannot go on is held until a person sends it on its way again. It throws
+ * `CancelledFailure` when the chain is cancelled.
+ */
+export function proxySteps<Registry extends StepRegistry>(): StepProxies<Registry> {
+  return new Proxy({} as StepProxies<Registry>, {
+    get: (_target, name) =>
+      // `then` would make the proxy look like a promise to `await`.
+      typeof name !== 'string' || name === 'then'
+        ? undefined
+        : (input: unknown, options?: StepOptions) => runStep(name, input, options),
+  });
+}
+
+async function runStep(step: string, input: unknown, options: StepOptions = {}): Promise<StepResult<unknown>> {
+  const continues = options.continues?.conversation;
+  // Named at once, in the order of the calls in the code, before anything is awaited.
+  const inputHash = hashCall(input, continues);
+  const occurrence = take(engineState.occurrences, `${step}:${inputHash}`);
+  const call = take(engineState.calls, step) + 1;
+  await restartFromJournalIfLong();
+  engineState.inFlight += 1;
+  try {
+    for (let round = 0; ; round += 1) {
+      const outcome = await tryStep({
+        ...chainRef(),
+        step,
+        inputHash,
+        occurrence,
+        call,
+        round,
+        input,
+        ...(continues === undefined ? {} : { continues }),
+        ...(options.priority === undefined ? {} : { priority: options.priority }),
+      });
+      if ('result' in outcome) return outcome.result;
+      const { reason, message } = outcome.failure;
+      await waitAtHold({ holdId: holdIdOf(step, call, round), kind: 'failure', reason, step, call, message });
+    }
+  } finally {
+    engineState.inFlight -= 1;
+  }
+}
+
+function hashCall(input: unknown, continues: string | undefined): string {
+  return bytesToHex(sha256(utf8ToBytes(JSON.stringify([engineState.generation, continues ?? null, input]))));
+}
+
+type Outcome = { readonly result: StepResult<unknown> } | { readonly failure: StepFailureDetails };
+
+async function tryStep(call: StepCall): Promise<Outcome> {
+  const plan = await callEngine('holdfastPlanStep', call, `plan ${call.step}`);
+  if (plan.kind === 'reuse') return { result: plan.result };
+  if (plan.kind === 'hold') return { failure: plan };
+  engineState.freshCalls += 1;
+  try {
+    return { result: await callModel(call, plan) };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return { failure: failureOf(error) };
+  }
+}
+
+function callModel(call: StepCall, plan: Extract<StepPlan, { kind: 'call' }>): Promise<StepResult<unknown>> {
+  const { holdfastCallModel } = proxyActivities<ModelActivities>({
+    activityId: holdIdOf(call.step, call.call, call.round),
+    taskQueue: plan.taskQueue,
+    startToCloseTimeout: plan.startToCloseMs,
+    heartbeatTimeout: plan.heartbeatMs,
+    priority: {
+      priorityKey: plan.priorityKey,
+      fairnessKey: plan.fairnessKey,
+      fairnessWeight: plan.fairnessWeight,
+    },
+    // No maximumAttempts: it would count waits and crashes; the attempt rows count. The interval is that after a crash,
+    // all other failures bring their own delay.
+    retry: { initialInterval: '1 second', backoffCoefficient: 1 },
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    // Eager dispatch would pass by the queue and with it the order of priorities.
+    allowEagerDispatch: false,
+    summary: plan.summary,
+  });
+  return holdfastCallModel(call);
+}
+
+function failureOf(error: unknown): StepFailureDetails {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  if (cause instanceof ApplicationFailure && cause.type === STEP_FAILURE && cause.details?.[0] !== undefined) {
+    return cause.details[0] as StepFailureDetails;
+  }
+  return { reason: 'unknown', message: cause instanceof Error ? cause.message : String(cause) };
+}

@@ -123,6 +123,32 @@ export async function readDecision({ db }: Store, scope: HoldScope, holdId: stri
   return row === undefined ? null : settled(row);
 }
 
+/** Notes that the workflow has taken the decision about a hold, so that it need not be sent again. */
+export async function markDecisionTaken({ db }: Store, scope: HoldScope, holdId: string): Promise<void> {
+  await db
+    .updateTable('hold')
+    .set({ taken_at: new Date() })
+    .where('chain_id', '=', scope.chainId)
+    .where('first_run_id', '=', scope.firstRunId)
+    .where('id', '=', holdId)
+    .where('decided_at', 'is not', null)
+    .execute();
+}
+
+/** Decided holds of open chains whose decision the workflow has not taken yet, oldest first. */
+export function listUntakenDecisions({ db }: Store, limit: number): Promise<HoldRow[]> {
+  return db
+    .selectFrom('hold')
+    .innerJoin('chain', 'chain.id', 'hold.chain_id')
+    .selectAll('hold')
+    .where('hold.decided_at', 'is not', null)
+    .where('hold.taken_at', 'is', null)
+    .where('chain.closed_at', 'is', null)
+    .orderBy('hold.decided_at')
+    .limit(limit)
+    .execute();
+}
+
 /** All holds of a chain, decided ones too, oldest first. */
 export function listHolds({ db }: Store, chainId: string): Promise<HoldRow[]> {
   return db.selectFrom('hold').selectAll().where('chain_id', '=', chainId).orderBy('opened_at').execute();

@@ -106,5 +106,7 @@ export interface HoldTable {
   verdict: string | null;
   decided_by: string | null;
   decided_at: Date | null;
+  /** When the workflow took the decision; until then it is sent again. */
+  taken_at: Date | null;
   note: string | null;
 }

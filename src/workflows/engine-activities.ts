@@ -9,6 +9,7 @@ import type { EngineActivities } from '../contracts/activities.js';
 import { ENGINE_TASK_QUEUE } from '../contracts/queues.js';
 
 type EngineActivity = keyof EngineActivities;
+type EngineResult<Name extends EngineActivity> = Awaited<ReturnType<EngineActivities[Name]>>;
 
 /**
  * Runs one of the engine's own activities: as a local one, which costs one marker, and where that fails for 5 s (the
@@ -18,14 +19,14 @@ export async function callEngine<Name extends EngineActivity>(
   name: Name,
   input: Parameters<EngineActivities[Name]>[0],
   summary: string,
-): Promise<Awaited<ReturnType<EngineActivities[Name]>>> {
+): Promise<EngineResult<Name>> {
   const local = proxyLocalActivities<EngineActivities>({
     scheduleToCloseTimeout: '5 seconds',
     retry: { initialInterval: '100 milliseconds', maximumInterval: '1 second' },
     summary,
   });
   try {
-    return await run(local[name], input);
+    return await run<EngineResult<Name>>(local[name], input);
   } catch (error) {
     if (isCancellation(error) || isFinal(error)) throw error;
   }
@@ -35,12 +36,12 @@ export async function callEngine<Name extends EngineActivity>(
     retry: { initialInterval: '1 second', maximumInterval: '10 seconds' },
     summary,
   });
-  return run(normal[name], input);
+  return run<EngineResult<Name>>(normal[name], input);
 }
 
 // The proxies' mapped types do not follow a name that is itself a type parameter.
-function run<Input, Output>(activity: unknown, input: Input): Promise<Output> {
-  return (activity as (input: Input) => Promise<Output>)(input);
+function run<Result>(activity: unknown, input: unknown): Promise<Result> {
+  return (activity as (input: unknown) => Promise<Result>)(input);
 }
 
 function isFinal(error: unknown): boolean {

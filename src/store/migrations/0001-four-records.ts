@@ -83,10 +83,11 @@ export async function up(database: Kysely<unknown>): Promise<void> {
       verdict text,
       decided_by text,
       decided_at timestamptz,
+      taken_at timestamptz,
       note text,
       PRIMARY KEY (chain_id, first_run_id, id)
     )`,
-    `CREATE INDEX hold_open ON hold (opened_at) WHERE decided_at IS NULL`,
+    `CREATE INDEX hold_untaken ON hold (opened_at) WHERE taken_at IS NULL`,
     // Numbers of worker processes: the key of the lock by which others see that one is alive.
     `CREATE SEQUENCE worker_number AS integer CYCLE`,
   ];

@@ -1,0 +1,224 @@
+import { CancelledFailure } from '@temporalio/common';
+import { type QuotaGate, QuotaWaitError, type Reservation } from '../admission/quota-gate.js';
+import type { StepCall } from '../contracts/activities.js';
+import type { Lane, LanePolicy } from '../contracts/lanes.js';
+import {
+  ModelCallError,
+  type ModelPort,
+  type ModelRequest,
+  type ModelResponse,
+  type TokenUsage,
+} from '../contracts/models.js';
+import { REASONS, type ReasonCode } from '../contracts/reasons.js';
+import type { ChainRow } from '../store/chains.js';
+import { type AttemptRow, endAttempt, openAttempt, succeedAttempt } from '../store/attempts.js';
+import { isUnreachable, type Store } from '../store/database.js';
+import type { PreparedCall } from './prepare-call.js';
+import { laneOf, type StepRouting } from './route-step.js';
+import { stepFailure, tryAgain } from './step-failure.js';
+
+export interface ModelCallerDependencies {
+  readonly store: Store;
+  readonly model: ModelPort;
+  /** This process's number, under which others see that it lives. */
+  readonly worker: number;
+  readonly routing: StepRouting;
+  readonly lanes: Readonly<Record<Lane, LanePolicy>>;
+  readonly gateOf: (quotaGroup: string) => QuotaGate;
+  readonly estimate: (request: ModelRequest, step: string) => number;
+  /** Told the true input tokens of a request that was estimated. */
+  readonly learn: (request: ModelRequest, step: string, usage: TokenUsage) => void;
+  /** Refuses, with a message, what cannot fit the model's context. */
+  readonly checkContext: (request: ModelRequest, estimate: number, signal: AbortSignal) => Promise<string | undefined>;
+  readonly costMicroUsd: (model: string, usage: TokenUsage) => number | null;
+  readonly retryDelayMs: (policy: LanePolicy, failures: number, retryAfterMs?: number) => number;
+}
+
+export interface CallToMake {
+  readonly call: StepCall;
+  readonly chain: ChainRow;
+  readonly runId: string;
+  readonly prepared: PreparedCall;
+  readonly request: ModelRequest;
+  readonly kind: 'call' | 'repair';
+  /** Earlier attempts of the same round. */
+  readonly attempts: readonly AttemptRow[];
+  readonly signal: AbortSignal;
+}
+
+/** An answer that has been paid for and must now be recorded, one way or the other. */
+export interface PaidCall {
+  readonly response: ModelResponse;
+  accept(success: { tenant: string; turns: readonly Buffer[]; result: string }): Promise<void>;
+  reject(problem: { reason: ReasonCode; message: string; answer: string; spent: boolean }): Promise<void>;
+}
+
+export interface ModelCaller {
+  call(options: CallToMake): Promise<PaidCall>;
+  /** Runs a query; a store that cannot be reached makes Temporal give the call out again, at the cost of no attempt. */
+  reachingStore<Result>(query: () => Promise<Result>): Promise<Result>;
+}
+
+const STORE_RETRY_MS = 1_000;
+
+/** How long a paid answer is kept in memory while the store is away, in milliseconds, before it is given up. */
+const KEEP_ANSWER_MS = 600_000;
+
+const RATE_LIMIT_WAIT_MS = 1_000;
+
+/** Makes single model calls: quota, attempt row, call, bill. Never retries; it says who should, and when. */
+export function createModelCaller(dependencies: ModelCallerDependencies): ModelCaller {
+  const { store, model, routing } = dependencies;
+
+  async function reachingStore<Result>(query: () => Promise<Result>): Promise<Result> {
+    try {
+      return await query();
+    } catch (error) {
+      if (!isUnreachable(error)) throw error;
+      throw tryAgain('store_unreachable', String(store.explain(error)), STORE_RETRY_MS);
+    }
+  }
+
+  /** Writes what must not be lost: an answer that has been paid for waits here until the store is back. */
+  async function keepWriting(write: () => Promise<void>): Promise<void> {
+    const giveUpAt = Date.now() + KEEP_ANSWER_MS;
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        if (!isUnreachable(error) || Date.now() > giveUpAt) throw error;
+        await new Promise((resolve) => setTimeout(resolve, STORE_RETRY_MS / 4));
+      }
+    }
+  }
+
+  async function reserve(gate: QuotaGate, tokens: number, { call, chain, signal }: CallToMake): Promise<Reservation> {
+    try {
+      const priority = call.priority ?? chain.priority;
+      return await gate.reserve({ tokens, priority, maxWaitMs: routing.quotaWaitMs, signal });
+    } catch (error) {
+      if (error instanceof QuotaWaitError) throw tryAgain('quota_wait', error.message, error.retryAfterMs);
+      throw cancelled(signal, error);
+    }
+  }
+
+  function open(quotaGroup: string, options: CallToMake): Promise<number> {
+    const { call, chain, runId, prepared, kind } = options;
+    return openAttempt(store, {
+      chain_id: chain.id,
+      tenant: chain.tenant,
+      first_run_id: call.firstRunId,
+      run_id: runId,
+      step: call.step,
+      input_hash: call.inputHash,
+      occurrence: call.occurrence,
+      revision: 0,
+      call: call.call,
+      round: call.round,
+      kind,
+      spent: false,
+      worker: dependencies.worker,
+      model: prepared.step.model,
+      lane: laneOf(prepared.step),
+      quota_group: quotaGroup,
+      prompt_hash: prepared.promptHash,
+      request_id: null,
+      reason: null,
+      message: null,
+      input_tokens: 0,
+      output_tokens: 0,
+      cache_read_tokens: 0,
+      cache_write_5m_tokens: 0,
+      cache_write_1h_tokens: 0,
+      cost_micro_usd: null,
+      answer: null,
+    });
+  }
+
+  function billOf(options: CallToMake, usage: TokenUsage | undefined, requestId: string | null | undefined) {
+    return {
+      usage,
+      costMicroUsd: usage === undefined ? 0 : dependencies.costMicroUsd(options.request.model, usage),
+      requestId: requestId ?? null,
+    };
+  }
+
+  /** Records a failed call and says what comes next: the hold, or another try after the delay that fits. */
+  async function failed(attempt: number, error: ModelCallError, gate: QuotaGate, options: CallToMake): Promise<Error> {
+    const { reason, message, details } = error;
+    const rateLimited = reason === 'rate_limit';
+    const permanent = REASONS[reason].permanence === 'permanent';
+    if (rateLimited) gate.close(details.retryAfterMs ?? RATE_LIMIT_WAIT_MS);
+    await keepWriting(() =>
+      endAttempt(store, attempt, {
+        ...billOf(options, details.usage, details.requestId),
+        state: 'failed',
+        spent: !rateLimited,
+        reason,
+        message,
+      }),
+    );
+    if (permanent) return stepFailure(reason, message, error);
+    const policy = dependencies.lanes[laneOf(options.prepared.step)];
+    const failures = options.attempts.filter(({ spent }) => spent).length + (rateLimited ? 0 : 1);
+    if (failures > policy.retries) return stepFailure(reason, message, error);
+    return tryAgain(reason, message, dependencies.retryDelayMs(policy, Math.max(1, failures), details.retryAfterMs));
+  }
+
+  async function call(options: CallToMake): Promise<PaidCall> {
+    const { prepared, request, signal, call: stepCall } = options;
+    const estimate = dependencies.estimate(request, stepCall.step);
+    const tooLarge = await dependencies.checkContext(request, estimate, signal);
+    if (tooLarge !== undefined) throw stepFailure('context_too_large', tooLarge);
+    const quotaGroup = routing.quotaGroupOf(request.model);
+    const gate = dependencies.gateOf(quotaGroup);
+    const reservation = await reserve(gate, estimate + request.maxTokens, options);
+    const attempt = await reachingStore(() => open(quotaGroup, options)).catch((error: unknown) => {
+      reservation.release();
+      throw error;
+    });
+
+    let response: ModelResponse;
+    try {
+      response = await model.call(request, {
+        signal,
+        timeoutMs: prepared.step.timeoutMs ?? routing.callTimeoutMs,
+      });
+    } catch (error) {
+      const failure = error instanceof ModelCallError ? error : undefined;
+      reservation.settle(totalTokens(failure?.details.usage));
+      if (failure !== undefined) throw await failed(attempt, failure, gate, options);
+      if (!signal.aborted) throw error;
+      await keepWriting(() =>
+        endAttempt(store, attempt, {
+          ...billOf(options, undefined, null),
+          state: 'cancelled',
+          spent: false,
+          reason: null,
+          message: 'Cancelled while the call was open; the provider may have charged for it.',
+        }),
+      );
+      throw cancelled(signal, error);
+    }
+    reservation.settle(totalTokens(response.usage));
+    dependencies.learn(request, stepCall.step, response.usage);
+    const bill = billOf(options, response.usage, response.requestId);
+    return {
+      response,
+      accept: (success) => keepWriting(() => succeedAttempt(store, attempt, { ...bill, ...success })),
+      reject: (problem) => keepWriting(() => endAttempt(store, attempt, { ...bill, ...problem, state: 'failed' })),
+    };
+  }
+
+  return { call, reachingStore };
+}
+
+function totalTokens(usage: TokenUsage | undefined): number {
+  if (usage === undefined) return 0;
+  return usage.inputTokens + usage.cacheWrite5mTokens + usage.cacheWrite1hTokens + usage.outputTokens;
+}
+
+function cancelled(signal: AbortSignal, error: unknown): unknown {
+  if (!signal.aborted) return error;
+  return signal.reason instanceof CancelledFailure ? signal.reason : new CancelledFailure('The call was cancelled.');
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import type { StepCall } from '../contracts/activities.js';
+import type { ModelRequest, Turn } from '../contracts/models.js';
+import type { AnyStep } from '../contracts/steps.js';
+import { promptedSchemaText, schemaForModel } from '../models/parse-output.js';
+import { DEFAULT_MAX_TOKENS } from './route-step.js';
+import { stepFailure } from './step-failure.js';
+
+/** A call of a step, ready to be sent. */
+export interface PreparedCall {
+  readonly step: AnyStep;
+  readonly request: ModelRequest;
+  /** The turn that this call adds to the conversation. */
+  readonly userTurn: Turn;
+  /** SHA-256 (hex) of everything that this step adds: system prompt, user turn, schema, model, max tokens. */
+  readonly promptHash: string;
+}
+
+/**
+ * Renders the prompt of a step over the turns it continues. Throws a step failure `malformed_payload` when the input does
+ * not fit the step's schema or its prompt function throws.
+ */
+export function prepareCall(step: AnyStep, call: StepCall, conversation: readonly Turn[]): PreparedCall {
+  const schema = step.output === undefined ? undefined : schemaForModel(step.output);
+  const prompted = schema !== undefined && step.structure === 'prompted';
+  const text = renderPrompt(step, call);
+  const userTurn = textTurn('user', prompted ? `${text}\n\n${promptedSchemaText(schema)}` : text);
+  const request: ModelRequest = {
+    model: step.model,
+    maxTokens: step.maxTokens ?? DEFAULT_MAX_TOKENS,
+    ...(step.system === undefined ? {} : { system: step.system }),
+    turns: [...conversation, userTurn],
+    ...(schema === undefined || prompted ? {} : { outputSchema: schema }),
+    cache: step.cache ?? '5m',
+  };
+  const { turns: _, ...rest } = request;
+  const promptHash = createHash('sha256').update(JSON.stringify([rest, userTurn])).digest('hex');
+  return { step, request, userTurn, promptHash };
+}
+
+function renderPrompt(step: AnyStep, call: StepCall): string {
+  let input = call.input;
+  if (step.input !== undefined) {
+    const parsed = step.input.safeParse(input);
+    if (!parsed.success) {
+      const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'input'}: ${message}`);
+      throw stepFailure('malformed_payload', `The input of ${call.step} does not fit its schema: ${problems.join('; ')}.`);
+    }
+    input = parsed.data;
+  }
+  try {
+    return step.prompt(input as never);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw stepFailure('malformed_payload', `The prompt function of ${call.step} failed: ${message}`, error);
+  }
+}
+
+export function textTurn(role: Turn['role'], text: string): Turn {
+  return { role, content: [{ type: 'text', text }] };
+}
+
+/** The same call once more, showing the model what was wrong with its answer. */
+export function repairRequest(prepared: PreparedCall, answer: string, problem: string): ModelRequest {
+  const complaint =
+    `Your answer does not fit the required schema:\n${problem}\n` +
+    `Answer again with the corrected JSON only, without any other text.`;
+  return {
+    ...prepared.request,
+    // An empty answer would be refused as a turn.
+    turns: [...prepared.request.turns, textTurn('assistant', answer.trim() || '(empty)'), textTurn('user', complaint)],
+  };
+}

@@ -1,0 +1,179 @@
+import type { StepCall } from '../contracts/activities.js';
+import type { Lane, LanePolicy } from '../contracts/lanes.js';
+import { MAX_INTERRUPTIONS } from '../contracts/lanes.js';
+import type { ModelResponse, Turn } from '../contracts/models.js';
+import { isReasonCode, REASONS, type ReasonCode } from '../contracts/reasons.js';
+import type { AnyStep, StepRegistry, StepResult } from '../contracts/steps.js';
+import { parseOutput } from '../models/parse-output.js';
+import {
+  type AttemptRow,
+  findSuccess,
+  interruptAttempt,
+  type JournalKey,
+  listAttempts,
+  recordReuse,
+} from '../store/attempts.js';
+import { type ChainRow, ensureChain } from '../store/chains.js';
+import { encodeTurns, readConversation } from '../store/conversations.js';
+import type { Store } from '../store/database.js';
+import { isWorkerAlive } from '../store/liveness.js';
+import { journalKey } from './engine-activities.js';
+import { createModelCaller, type ModelCallerDependencies, type PaidCall } from './model-caller.js';
+import { type PreparedCall, prepareCall, repairRequest, textTurn } from './prepare-call.js';
+import { laneOf, type StepRouting } from './route-step.js';
+import { stepFailure } from './step-failure.js';
+
+export interface StepRunnerDependencies extends ModelCallerDependencies {
+  readonly store: Store;
+  readonly steps: StepRegistry;
+  readonly routing: StepRouting;
+  readonly lanes: Readonly<Record<Lane, LanePolicy>>;
+}
+
+/** How often a call that another live worker has open is looked at, in milliseconds. */
+const OPEN_ELSEWHERE_POLL_MS = 250;
+
+type StepRunner = (
+  call: StepCall,
+  chain: { readonly id: string; readonly runId: string },
+  signal: AbortSignal,
+) => Promise<StepResult<unknown>>;
+
+/**
+ * Runs one call of a step to its end: journal, attempts so far, prompt, model, check of the answer, store. What it throws
+ * is for Temporal: a step failure that makes a hold, a failure to be tried again later, or a cancellation.
+ */
+export function createStepRunner(dependencies: StepRunnerDependencies): StepRunner {
+  const { store, steps } = dependencies;
+  const caller = createModelCaller(dependencies);
+
+  return async (call, { id, runId }, signal) => {
+    const step = steps[call.step];
+    if (step === undefined) throw stepFailure('unsupported_step', `This worker has no step ${call.step}.`);
+    const key = journalKey(id, call);
+    const chain = await caller.reachingStore(() => ensureChain(store, { ...call, id, type: call.chain }));
+    const past = await caller.reachingStore(() => pastAttempts(key, step, signal));
+    if ('success' in past) {
+      await caller.reachingStore(() => recordReuse(store, past.success, runId));
+      return JSON.parse(past.success.result as string) as StepResult<unknown>;
+    }
+    const attempts = past.attempts.filter(({ round }) => round === call.round);
+    stopIfUsedUp(attempts, dependencies.lanes[laneOf(step)]);
+    const conversation = await caller.reachingStore(() => continued(chain, call));
+    const prepared = prepareCall(step, call, conversation);
+    const context = { call, chain, runId, prepared, attempts, signal };
+
+    const first = unusable(attempts, 'call') ?? (await askOnce(context));
+    if ('result' in first) return first.result;
+    if (unusable(attempts, 'repair') !== undefined) throw stepFailure('schema_mismatch', first.problem);
+    const second = await askOnce(context, first);
+    if ('result' in second) return second.result;
+    throw stepFailure('schema_mismatch', second.problem);
+  };
+
+  /** The success of a call, or its attempts, once none of them is open any more. */
+  async function pastAttempts(
+    key: JournalKey,
+    step: AnyStep,
+    signal: AbortSignal,
+  ): Promise<{ readonly success: AttemptRow } | { readonly attempts: readonly AttemptRow[] }> {
+    for (;;) {
+      const success = await findSuccess(store, key);
+      if (success !== undefined) return { success };
+      const attempts = await listAttempts(store, key);
+      let openElsewhere = false;
+      for (const attempt of attempts.filter(({ state }) => state === 'open')) {
+        if (await isOpenElsewhere(attempt, step)) openElsewhere = true;
+        else await interruptAttempt(store, attempt.id);
+      }
+      if (!openElsewhere) return { attempts: await listAttempts(store, key) };
+      signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, OPEN_ELSEWHERE_POLL_MS));
+    }
+  }
+
+  /** Whether an open attempt may still end: its worker lives, is not this one, and has not had more time than it gets. */
+  async function isOpenElsewhere(attempt: AttemptRow, step: AnyStep): Promise<boolean> {
+    if (attempt.worker === null || attempt.worker === dependencies.worker) return false;
+    const limitMs = step.timeoutMs ?? dependencies.routing.callTimeoutMs;
+    if (Date.now() - attempt.started_at.getTime() > limitMs) return false;
+    return isWorkerAlive(store, attempt.worker);
+  }
+
+  async function continued(chain: ChainRow, call: StepCall): Promise<Turn[]> {
+    return call.continues === undefined ? [] : readConversation(store, chain.tenant, call.continues);
+  }
+
+  /** Makes one call and checks its answer; `repaired` is the answer that did not fit, to be shown to the model. */
+  async function askOnce(
+    context: {
+      readonly call: StepCall;
+      readonly chain: ChainRow;
+      readonly runId: string;
+      readonly prepared: PreparedCall;
+      readonly attempts: readonly AttemptRow[];
+      readonly signal: AbortSignal;
+    },
+    repaired?: Unusable,
+  ): Promise<{ readonly result: StepResult<unknown> } | Unusable> {
+    const { call, chain, prepared } = context;
+    const request =
+      repaired === undefined ? prepared.request : repairRequest(prepared, repaired.answer, repaired.problem);
+    const paid = await caller.call({ ...context, request, kind: repaired === undefined ? 'call' : 'repair' });
+    await stopIfCutShort(paid);
+    const checked = check(prepared, paid.response.text);
+    if (!checked.ok) {
+      await paid.reject({ reason: 'schema_mismatch', message: checked.error, answer: paid.response.text, spent: false });
+      return { answer: paid.response.text, problem: checked.error };
+    }
+    const turns = encodeTurns(call.continues, [prepared.userTurn, textTurn('assistant', paid.response.text)]);
+    const result: StepResult<unknown> = { output: checked.value, conversation: turns.last };
+    await paid.accept({ tenant: chain.tenant, turns: turns.bytes, result: JSON.stringify(result) });
+    return { result };
+  }
+}
+
+/** An answer that did not fit its schema. */
+interface Unusable {
+  readonly answer: string;
+  readonly problem: string;
+}
+
+/** The unusable answer that an earlier activity of this round was given, so that it need not be paid for again. */
+function unusable(attempts: readonly AttemptRow[], kind: 'call' | 'repair'): Unusable | undefined {
+  const attempt = attempts.findLast((row) => row.kind === kind && row.reason === 'schema_mismatch');
+  return attempt === undefined ? undefined : { answer: attempt.answer ?? '', problem: attempt.message ?? '' };
+}
+
+function stopIfUsedUp(attempts: readonly AttemptRow[], policy: LanePolicy): void {
+  const interrupted = attempts.filter(({ state }) => state === 'interrupted');
+  if (interrupted.length >= MAX_INTERRUPTIONS) {
+    throw stepFailure('worker_lost', `${interrupted.length} workers died while they made this call.`);
+  }
+  const spent = attempts.filter((attempt) => attempt.spent);
+  const last = spent.at(-1);
+  if (last === undefined) return;
+  const reason = isReasonCode(last.reason) ? last.reason : 'unknown';
+  // Permanent: its worker died between writing that down and reporting it.
+  if (spent.length > policy.retries || REASONS[reason].permanence === 'permanent') {
+    throw stepFailure(reason, last.message ?? '');
+  }
+}
+
+async function stopIfCutShort(paid: PaidCall): Promise<void> {
+  const problem = cutShort(paid.response);
+  if (problem === undefined) return;
+  await paid.reject({ ...problem, answer: paid.response.text, spent: true });
+  throw stepFailure(problem.reason, problem.message);
+}
+
+function cutShort({ stopReason, text }: ModelResponse): { reason: ReasonCode; message: string } | undefined {
+  if (stopReason === 'refusal') return { reason: 'refusal', message: text.slice(0, 500) || REASONS.refusal.meaning };
+  if (stopReason === 'max_tokens') return { reason: 'max_tokens', message: REASONS.max_tokens.meaning };
+  return undefined;
+}
+
+function check({ step }: PreparedCall, text: string): { ok: true; value: unknown } | { ok: false; error: string } {
+  return step.output === undefined ? { ok: true, value: text } : parseOutput(step.output, text);
+}
+

@@ -1,0 +1,114 @@
+import { type ChainState, isClosed } from '../contracts/chains.js';
+import { isReasonCode, REASONS } from '../contracts/reasons.js';
+import type { ChainStatus, HoldStatus, StepState, StepStatus } from '../contracts/status.js';
+import type { AttemptRow } from '../store/attempts.js';
+import type { ChainRow } from '../store/chains.js';
+import type { HoldRow } from '../store/holds.js';
+
+/** A step call that Temporal has scheduled, whether or not an attempt was made. */
+export interface PendingStep {
+  readonly name: string;
+  readonly call: number;
+}
+
+export interface StatusParts {
+  readonly chain: ChainRow;
+  readonly attempts: readonly AttemptRow[];
+  readonly holds: readonly HoldRow[];
+  readonly pending: readonly PendingStep[];
+  /** Why the workflow's code cannot go on, when Temporal reports that; null otherwise. */
+  readonly stuck: string | null;
+}
+
+/** Puts the records of a chain together. Pure. */
+export function buildStatus({ chain, attempts, holds, pending, stuck }: StatusParts): ChainStatus {
+  const open = holds.filter((hold) => hold.decided_at === null);
+  const state: ChainState = stuck !== null && !isClosed(chain.state) ? 'stuck' : chain.state;
+  const groups = new Map<string, AttemptRow[]>();
+  for (const attempt of attempts) {
+    const name = `${attempt.step}\n${attempt.call}`;
+    groups.set(name, [...(groups.get(name) ?? []), attempt]);
+  }
+  const steps = [...groups.values()].map((group) => stepStatus(group, open, state));
+  for (const { name, call } of pending) {
+    if (!groups.has(`${name}\n${call}`)) steps.push(queuedStep(name, call));
+  }
+  for (const { step, call } of open) {
+    if (!steps.some((other) => other.name === step && other.call === call)) {
+      steps.push({ ...queuedStep(step, call), state: 'held' });
+    }
+  }
+  return {
+    id: chain.id,
+    chain: chain.type,
+    tenant: chain.tenant,
+    priority: chain.priority,
+    key: chain.key,
+    state,
+    steps,
+    holds: open.map(holdStatus),
+    costMicroUsd: sumOfKnown(steps.map(({ costMicroUsd }) => costMicroUsd)),
+    output: chain.output === null ? null : JSON.parse(chain.output),
+    message: stuck ?? chain.message,
+  };
+}
+
+function stepStatus(group: readonly AttemptRow[], open: readonly HoldRow[], chainState: ChainState): StepStatus {
+  const first = group[0] as AttemptRow;
+  const calls = group.filter(({ kind }) => kind !== 'reuse');
+  const success = group.findLast(({ state }) => state === 'succeeded');
+  const sum = (pick: (attempt: AttemptRow) => number): number => calls.reduce((total, row) => total + pick(row), 0);
+  return {
+    name: first.step,
+    call: first.call,
+    state: stepState(group, open, chainState),
+    attempts: calls.length,
+    model: first.model,
+    inputTokens: sum((row) => row.input_tokens),
+    outputTokens: sum((row) => row.output_tokens),
+    cacheReadTokens: sum((row) => row.cache_read_tokens),
+    cacheWriteTokens: sum((row) => row.cache_write_5m_tokens + row.cache_write_1h_tokens),
+    costMicroUsd: sumOfKnown(calls.filter(({ state }) => state !== 'open').map((row) => row.cost_micro_usd)),
+    fromJournal: group.some(({ kind }) => kind === 'reuse'),
+    startedAt: first.started_at.toISOString(),
+    finishedAt: (calls.find(({ state }) => state === 'succeeded') ?? success)?.finished_at?.toISOString() ?? null,
+  };
+}
+
+function stepState(group: readonly AttemptRow[], open: readonly HoldRow[], chainState: ChainState): StepState {
+  if (group.some(({ state }) => state === 'succeeded')) return 'completed';
+  const { step, call } = group[0] as AttemptRow;
+  if (isClosed(chainState)) return 'cancelled';
+  if (open.some((hold) => hold.step === step && hold.call === call)) return 'held';
+  return group.some(({ state }) => state === 'open') ? 'running' : 'waiting';
+}
+
+function queuedStep(name: string, call: number): StepStatus {
+  return {
+    name,
+    call,
+    state: 'queued',
+    attempts: 0,
+    model: null,
+    inputTokens: 0,
+    outputTokens: 0,
+    cacheReadTokens: 0,
+    cacheWriteTokens: 0,
+    costMicroUsd: 0,
+    fromJournal: false,
+    startedAt: null,
+    finishedAt: null,
+  };
+}
+
+function holdStatus(hold: HoldRow): HoldStatus {
+  const suggestedAction = isReasonCode(hold.reason) ? REASONS[hold.reason].suggestedAction : 'Read the message.';
+  const { id, kind, reason, step, message } = hold;
+  return { id, kind, reason, step, message, suggestedAction };
+}
+
+/** Null when there are costs and none of them is known: then the sum is not zero, it is unknown. */
+function sumOfKnown(costs: readonly (number | null)[]): number | null {
+  const known = costs.filter((cost) => cost !== null);
+  return costs.length > 0 && known.length === 0 ? null : known.reduce((total, cost) => total + cost, 0);
+}

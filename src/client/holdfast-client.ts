@@ -1,0 +1,208 @@
+import type { Application } from '../contracts/chain-definition.js';
+import { type ChainState, isClosed } from '../contracts/chains.js';
+import { HoldfastError } from '../contracts/errors.js';
+import type { HoldDecision, HoldOutcome } from '../contracts/holds.js';
+import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
+import type { ChainStatus } from '../contracts/status.js';
+import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
+import { startChain } from '../intake/start-chain.js';
+import { type IntakeLimits, type Submission, validateSubmission } from '../intake/validate.js';
+import { listChainAttempts } from '../store/attempts.js';
+import { type ChainRow, closeChain, findChain, insertChain } from '../store/chains.js';
+import type { Store } from '../store/database.js';
+import { decideHold, listHolds } from '../store/holds.js';
+import { buildStatus, type PendingStep } from './build-status.js';
+import type { TemporalLink } from './temporal-link.js';
+
+export interface HoldfastClientOptions {
+  readonly store: Store;
+  readonly temporal: TemporalLink;
+  readonly app: Application;
+  readonly limits: IntakeLimits;
+}
+
+export interface SubmitResult {
+  readonly id: string;
+  /** True when an earlier submission is answered instead of a new chain. */
+  readonly duplicate: boolean;
+  readonly state: ChainState;
+  /** Why the chain is only queued; undefined when its workflow has been started. */
+  readonly warning?: string;
+}
+
+export interface RetryResult {
+  readonly id: string;
+  readonly holds: readonly { readonly id: string; readonly outcome: HoldOutcome }[];
+  /** Why the decisions have not been delivered yet; they will be. */
+  readonly warning?: string;
+}
+
+const WAIT_POLL_MS = 150;
+const RECONCILE_EVERY_MS = 3_000;
+
+/** What applications and the command line do with chains. Every method throws a `HoldfastError` with its remedy. */
+export class HoldfastClient {
+  constructor(private readonly options: HoldfastClientOptions) {}
+
+  /**
+   * Writes the chain's row, then starts its workflow. When Temporal cannot be reached the chain stays `queued`, and the
+   * workers start it later: the promise is made by the row.
+   */
+  async submit(submission: Submission): Promise<SubmitResult> {
+    const { store, temporal, app, limits } = this.options;
+    const chain = validateSubmission(submission, app, limits);
+    const { row, duplicate } = await this.query(() => insertChain(store, chain));
+    if (row.state !== 'queued') return { id: row.id, duplicate, state: row.state };
+    try {
+      await temporal.use((client) => startChain(store, client, row));
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== 'TEMPORAL_UNREACHABLE') throw error;
+      const warning = `${error.message} ${row.id} is queued; the workers start it when Temporal is back.`;
+      return { id: row.id, duplicate, state: 'queued', warning };
+    }
+    const { state } = await this.chain(row.id);
+    return { id: row.id, duplicate, state };
+  }
+
+  /** The state of a chain and everything it did, waits for or gave. Works without Temporal, on the records alone. */
+  async status(id: string): Promise<ChainStatus> {
+    const { store, temporal } = this.options;
+    const row = await this.chain(id);
+    let pending: PendingStep[] = [];
+    let stuck: string | null = null;
+    if (!isClosed(row.state) && row.state !== 'queued') {
+      const view = await temporal.use((client) => reconcileChain(store, client, row)).catch(onlyIfUnreachable);
+      pending = pendingSteps(view);
+      stuck = reportedProblem(view);
+    }
+    const [chain, attempts, holds] = await this.query(() =>
+      Promise.all([this.chain(id), listChainAttempts(store, id), listHolds(store, id)]),
+    );
+    return buildStatus({ chain, attempts, holds, pending, stuck });
+  }
+
+  /** Waits until a chain has ended or is held, calling `onChange` with each new state; returns its status then. */
+  async wait(id: string, { signal, onPoll }: { signal?: AbortSignal; onPoll?: () => void } = {}): Promise<ChainStatus> {
+    const { store, temporal } = this.options;
+    let reconciledAt = Date.now();
+    for (;;) {
+      signal?.throwIfAborted();
+      const row = await this.chain(id);
+      if (isClosed(row.state) || row.state === 'held') return this.status(id);
+      if (row.state === 'running' && Date.now() - reconciledAt > RECONCILE_EVERY_MS) {
+        reconciledAt = Date.now();
+        await temporal.use((client) => reconcileChain(store, client, row)).catch(onlyIfUnreachable);
+      }
+      onPoll?.();
+      await new Promise((resolve) => setTimeout(resolve, WAIT_POLL_MS));
+    }
+  }
+
+  /** Sends held steps on their way again: all open holds of the chain, or one. Others go on undisturbed. */
+  async retry(id: string, decision: Omit<HoldDecision, 'verdict'>, holdId?: string): Promise<RetryResult> {
+    const { store, temporal } = this.options;
+    const row = await this.chain(id);
+    const all = await this.query(() => listHolds(store, id));
+    if (holdId !== undefined && !all.some((hold) => hold.id === holdId)) {
+      const known = all.map((hold) => hold.id).join(', ') || 'none';
+      throw new HoldfastError('HOLD_NOT_FOUND', `${id} has no hold ${holdId}.`, `Its holds: ${known}.`);
+    }
+    const chosen = all.filter((hold) => (holdId === undefined ? hold.decided_at === null : hold.id === holdId));
+    if (chosen.length === 0 || isClosed(row.state)) {
+      const remedy = isClosed(row.state) ? 'A closed chain cannot be retried; submit it anew.' : 'There is nothing to retry.';
+      throw new HoldfastError('NOT_HELD', `${id} is ${row.state}, not held.`, remedy);
+    }
+    const holds: { id: string; outcome: HoldOutcome }[] = [];
+    for (const hold of chosen) {
+      const scope = { chainId: id, firstRunId: hold.first_run_id };
+      const outcome = await this.query(() => decideHold(store, scope, hold.id, { ...decision, verdict: 'retry' }));
+      if (outcome !== null) holds.push({ id: hold.id, outcome });
+    }
+    const lost = holds.find(({ outcome }) => !outcome.accepted);
+    if (lost !== undefined && holdId !== undefined) {
+      const { by, at, verdict } = lost.outcome.decision;
+      throw new HoldfastError(
+        'ALREADY_DECIDED',
+        `Hold ${holdId} of ${id} was already decided by ${by} at ${at}: ${verdict}.`,
+        `See \`holdfast status ${id}\`.`,
+      );
+    }
+    const warning = await this.deliver(id, holds.map((hold) => hold.id));
+    return { id, holds, ...(warning === undefined ? {} : { warning }) };
+  }
+
+  /** Cancels a chain; returns its state after waiting up to `waitMs` for the end. Throws `ALREADY_CLOSED`. */
+  async cancel(id: string, { waitMs = 10_000 } = {}): Promise<{ readonly id: string; readonly state: ChainState }> {
+    const { store, temporal } = this.options;
+    const row = await this.chain(id);
+    if (isClosed(row.state)) {
+      throw new HoldfastError('ALREADY_CLOSED', `${id} is ${row.state} already.`, 'There is nothing to cancel.');
+    }
+    const end = { state: 'cancelled' as const, message: 'Cancelled before it started.' };
+    if (await this.query(() => closeChain(store, id, end, { onlyIfQueued: true }))) return { id, state: 'cancelled' };
+    await temporal.use(async (client) => {
+      const view = await reconcileChain(store, client, row);
+      if (view.kind === 'open') await client.workflow.getHandle(id).cancel();
+    });
+    const giveUpAt = Date.now() + waitMs;
+    for (;;) {
+      const { state } = await this.chain(id);
+      if (isClosed(state) || Date.now() > giveUpAt) return { id, state };
+      await new Promise((resolve) => setTimeout(resolve, WAIT_POLL_MS));
+    }
+  }
+
+  /** Tells the workflow to look for decisions in the store. Returns why it could not, when it could not. */
+  private async deliver(id: string, holdIds: readonly string[]): Promise<string | undefined> {
+    try {
+      await this.options.temporal.use(async (client) => {
+        for (const holdId of holdIds) {
+          const message: DecideSignalInput = { holdId };
+          await client.workflow.getHandle(id).signal(DECIDE_HOLD_SIGNAL, message);
+        }
+      });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== 'TEMPORAL_UNREACHABLE') throw error;
+      return `${error.message} The decision is recorded; the workers deliver it when Temporal is back.`;
+    }
+  }
+
+  private async chain(id: string): Promise<ChainRow> {
+    const row = await this.query(() => findChain(this.options.store, id));
+    if (row !== undefined) return row;
+    throw new HoldfastError('CHAIN_NOT_FOUND', `There is no chain ${JSON.stringify(id)}.`, 'Check the id.');
+  }
+
+  private async query<Result>(run: () => Promise<Result>): Promise<Result> {
+    try {
+      return await run();
+    } catch (error) {
+      throw this.options.store.explain(error);
+    }
+  }
+}
+
+function onlyIfUnreachable(error: unknown): undefined {
+  if (error instanceof HoldfastError && error.code === 'TEMPORAL_UNREACHABLE') return undefined;
+  throw error;
+}
+
+/** The engine names its model activities `step-call` or `step-call-round`. */
+const ACTIVITY_ID = /^(?<name>.+?)-(?<call>\d+)(?:-\d+)?$/;
+
+function pendingSteps(view: WorkflowView | undefined): PendingStep[] {
+  if (view?.kind !== 'open') return [];
+  return (view.description.raw.pendingActivities ?? []).flatMap(({ activityId, activityType }) => {
+    const match = activityType?.name === 'holdfastCallModel' ? ACTIVITY_ID.exec(activityId ?? '') : null;
+    return match?.groups === undefined ? [] : [{ name: match.groups.name as string, call: Number(match.groups.call) }];
+  });
+}
+
+function reportedProblem(view: WorkflowView | undefined): string | null {
+  if (view?.kind !== 'open') return null;
+  const problems = view.description.searchAttributes.TemporalReportedProblems;
+  if (!Array.isArray(problems) || problems.length === 0) return null;
+  return `The workflow's code keeps failing (${problems.join(', ')}). Deploy a version that can go on from its history.`;
+}
+

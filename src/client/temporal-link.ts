@@ -1,0 +1,81 @@
+import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import type { ExternalStorage } from '@temporalio/common';
+import { HoldfastError } from '../contracts/errors.js';
+
+export interface TemporalTarget {
+  readonly address: string;
+  readonly namespace: string;
+  /** TLS, API key and metadata, as Temporal's client takes them. */
+  readonly connection?: Omit<ConnectionOptions, 'address'>;
+}
+
+/** A connection to Temporal that is made when it is first needed and made again when it is lost. */
+export interface TemporalLink {
+  /** Runs something with a client. Throws `TEMPORAL_UNREACHABLE` when there is no server, within a few seconds. */
+  use<Result>(run: (client: Client) => Promise<Result>): Promise<Result>;
+  close(): Promise<void>;
+}
+
+const CONNECT_MS = 3_000;
+const CALL_MS = 10_000;
+
+// UNAVAILABLE and DEADLINE_EXCEEDED, as in the gRPC specification.
+const UNREACHABLE_CODES: readonly number[] = [14, 4];
+
+export function linkTemporal(target: TemporalTarget, payloadStorage?: ExternalStorage): TemporalLink {
+  let client: Promise<Client> | undefined;
+
+  async function connect(): Promise<Client> {
+    const connection = await Connection.connect({
+      ...target.connection,
+      address: target.address,
+      connectTimeout: CONNECT_MS,
+    });
+    return new Client({
+      connection,
+      namespace: target.namespace,
+      ...(payloadStorage === undefined ? {} : { dataConverter: { externalStorage: payloadStorage } }),
+    });
+  }
+
+  async function drop(): Promise<void> {
+    const dropped = client;
+    client = undefined;
+    await dropped?.then(({ connection }) => connection.close()).catch(() => {});
+  }
+
+  return {
+    async use(run) {
+      try {
+        client ??= connect();
+        const connected = await client;
+        return await connected.withDeadline(Date.now() + CALL_MS, () => run(connected));
+      } catch (error) {
+        if (!isUnreachable(error)) throw error;
+        await drop();
+        throw new HoldfastError(
+          'TEMPORAL_UNREACHABLE',
+          `Temporal at ${target.address} cannot be reached: ${rootMessage(error)}.`,
+          'Start it (`npx holdfast dev` for the embedded one), or correct TEMPORAL_ADDRESS.',
+          { cause: error },
+        );
+      }
+    },
+    close: drop,
+  };
+}
+
+function isUnreachable(error: unknown): boolean {
+  for (let current = error; current instanceof Error; current = current.cause) {
+    const { code } = current as { code?: unknown };
+    if (typeof code === 'number' && UNREACHABLE_CODES.includes(code)) return true;
+    if (/Failed to connect before the deadline/i.test(current.message)) return true;
+  }
+  return false;
+}
+
+function rootMessage(error: unknown): string {
+  let root = error;
+  while (root instanceof Error && root.cause instanceof Error) root = root.cause;
+  return root instanceof Error ? root.message.replace(/\.$/, '') : String(root);
+}

@@ -1,0 +1,63 @@
+import { type Client, type WorkflowExecutionDescription, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import type { ChainEnd, ChainRow } from '../store/chains.js';
+import { closeChain } from '../store/chains.js';
+import type { Store } from '../store/database.js';
+
+/** What Temporal says of a chain's workflow. */
+export type WorkflowView =
+  | { readonly kind: 'open'; readonly description: WorkflowExecutionDescription }
+  | { readonly kind: 'ended'; readonly end: ChainEnd }
+  | { readonly kind: 'missing' };
+
+/** Asks Temporal about the workflow of a chain. */
+export async function viewWorkflow(temporal: Client, id: string): Promise<WorkflowView> {
+  try {
+    const description = await temporal.workflow.getHandle(id).describe();
+    if (description.status.name === 'RUNNING') return { kind: 'open', description };
+    return { kind: 'ended', end: await endOf(temporal, id, description.status.name) };
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return { kind: 'missing' };
+    throw error;
+  }
+}
+
+/**
+ * Brings the row of a started chain in line with a workflow that ended without the engine's word: terminated or timed
+ * out, or gone. Does nothing to a chain that is still open.
+ */
+export async function reconcileChain(store: Store, temporal: Client, row: ChainRow): Promise<WorkflowView> {
+  const view = await viewWorkflow(temporal, row.id);
+  if (view.kind === 'ended') await closeChain(store, row.id, view.end);
+  if (view.kind === 'missing' && row.state !== 'queued') {
+    await closeChain(store, row.id, { state: 'failed', message: 'Its workflow no longer exists in Temporal.' });
+  }
+  return view;
+}
+
+async function endOf(temporal: Client, id: string, status: string): Promise<ChainEnd> {
+  switch (status) {
+    case 'COMPLETED': {
+      const output: unknown = await temporal.workflow.getHandle(id).result();
+      return { state: 'completed', output: JSON.stringify(output ?? null) };
+    }
+    case 'CANCELLED':
+      return { state: 'cancelled', message: 'Cancelled in Temporal.' };
+    case 'TERMINATED':
+      return { state: 'failed', message: `Terminated in Temporal${await reasonOf(temporal, id)}.` };
+    case 'TIMED_OUT':
+      return { state: 'failed', message: 'Its workflow timed out.' };
+    default:
+      return { state: 'failed', message: `Its workflow ended as ${status}${await reasonOf(temporal, id)}.` };
+  }
+}
+
+async function reasonOf(temporal: Client, id: string): Promise<string> {
+  try {
+    await temporal.workflow.getHandle(id).result();
+    return '';
+  } catch (error) {
+    let root: unknown = error instanceof WorkflowFailedError ? error.cause : error;
+    while (root instanceof Error && root.cause instanceof Error) root = root.cause;
+    return root instanceof Error && root.message !== '' ? `: ${root.message}` : '';
+  }
+}

@@ -1,0 +1,62 @@
+import type { Client } from '@temporalio/client';
+import { sql } from 'kysely';
+import { sweep } from '../intake/sweep.js';
+import type { Store } from '../store/database.js';
+
+const SWEEPER_LOCK = 0x5_3ee9;
+const INTERVAL_MS = 1_000;
+
+export interface Sweeper {
+  stop(): Promise<void>;
+}
+
+/** Sweeps every second; of all workers one at a time does, by an advisory lock that a dead one cannot keep. */
+export function startSweeper(store: Store, temporal: Client, log: (message: string) => void): Sweeper {
+  let stopped = false;
+  let wake = (): void => {};
+  let lastError = '';
+
+  async function once(): Promise<void> {
+    await store.db.connection().execute(async (connection) => {
+      const { rows } = await sql<{ mine: boolean }>`
+        SELECT pg_try_advisory_lock(${sql.lit(SWEEPER_LOCK)}) AS mine`.execute(connection);
+      if (!rows[0]?.mine) return;
+      try {
+        const { started, closed, sent } = await sweep(store, temporal);
+        if (started + closed + sent > 0) log(`sweeper: started ${started}, closed ${closed}, decisions sent ${sent}`);
+      } finally {
+        await sql`SELECT pg_advisory_unlock(${sql.lit(SWEEPER_LOCK)})`.execute(connection);
+      }
+    });
+  }
+
+  const loop = (async () => {
+    while (!stopped) {
+      try {
+        await once();
+        lastError = '';
+      } catch (error) {
+        // The store or Temporal is away: said once per cause, not once per second.
+        const message = error instanceof Error ? error.message : String(error);
+        if (message !== lastError) log(`sweeper: ${message}; it goes on trying`);
+        lastError = message;
+      }
+      if (stopped) break;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, INTERVAL_MS);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  })();
+
+  return {
+    stop: async () => {
+      stopped = true;
+      wake();
+      await loop;
+    },
+  };
+}

@@ -1,0 +1,163 @@
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { createEngineActivities } from '../activities/engine-activities.js';
+import { createModelActivities, type ModelActivityDependencies } from '../activities/model-activities.js';
+import { laneOf, type StepRouting } from '../activities/route-step.js';
+import { QuotaGate, type QuotaLimits } from '../admission/quota-gate.js';
+import type { TemporalTarget } from '../client/temporal-link.js';
+import type { Application } from '../contracts/chain-definition.js';
+import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
+import type { ModelPort } from '../contracts/models.js';
+import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, modelTaskQueue } from '../contracts/queues.js';
+import { openStore } from '../store/database.js';
+import { announceWorker } from '../store/liveness.js';
+import { migrate } from '../store/migrate.js';
+import { createPayloadStorage } from '../store/payload-storage.js';
+import { bundleWorkflows } from './bundle.js';
+import { registerSearchAttributes } from './search-attributes.js';
+import { startSweeper } from './sweeper.js';
+
+/** What a worker process needs to know. The command line makes it from the configuration. */
+export interface WorkerSettings {
+  readonly temporal: TemporalTarget;
+  readonly databaseUrl: string;
+  readonly app: Application;
+  readonly model: ModelPort;
+  /** What the worker knows of models: estimates, contexts, prices, delays. */
+  readonly knowledge: Pick<
+    ModelActivityDependencies,
+    'estimate' | 'learn' | 'checkContext' | 'costMicroUsd' | 'retryDelayMs'
+  >;
+  readonly routing: StepRouting;
+  readonly lanes: Readonly<Record<Lane, LanePolicy>>;
+  readonly quota: QuotaLimits;
+  /** How long calls that are open at a shutdown may take to finish, in milliseconds. */
+  readonly shutdownGraceMs: number;
+  readonly log: (message: string) => void;
+}
+
+export interface RunningWorker {
+  /** Resolves when the worker has stopped; rejects when it failed. */
+  readonly stopped: Promise<void>;
+  /** Takes no new work, lets open calls finish for a while, then resolves. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts one worker process: workflows and the engine's activities on one task queue, and a queue of its own for each
+ * (quota group, lane) of the registered steps. Resolves when it polls.
+ */
+export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
+  const { temporal, databaseUrl, app, routing, lanes, log } = settings;
+  const closing: (() => Promise<unknown>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const step of closing.reverse()) await step().catch((error: unknown) => log(`while stopping: ${String(error)}`));
+  };
+  try {
+    const store = openStore(databaseUrl, { maxConnections: 20 });
+    closing.push(() => store.close());
+    await migrate(store);
+    const identity = await announceWorker(store, databaseUrl);
+    closing.push(() => identity.close());
+    const [bundle, connection, clientConnection] = await Promise.all([
+      bundleWorkflows(app.workflowsPath),
+      NativeConnection.connect({ ...nativeOptions(temporal), address: temporal.address }),
+      Connection.connect({ ...temporal.connection, address: temporal.address }),
+    ]);
+    closing.push(() => connection.close(), () => clientConnection.close());
+    await registerSearchAttributes(clientConnection, temporal.namespace);
+
+    const externalStorage = createPayloadStorage(store);
+    const engine = createEngineActivities({ store, steps: app.steps, routing });
+    const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'> & object = {
+      connection,
+      namespace: temporal.namespace,
+      dataConverter: { externalStorage },
+      shutdownGraceTime: settings.shutdownGraceMs,
+    };
+    const workers = [
+      await Worker.create({
+        ...shared,
+        taskQueue: ENGINE_TASK_QUEUE,
+        workflowBundle: bundle,
+        activities: { ...engine },
+      }),
+    ];
+    const gates = new Map<string, QuotaGate>();
+    const activities = createModelActivities({
+      ...settings.knowledge,
+      store,
+      steps: app.steps,
+      model: settings.model,
+      worker: identity.number,
+      routing,
+      lanes,
+      heartbeatTimeoutMs: routing.heartbeatTimeoutMs,
+      gateOf: (group) => {
+        const gate = gates.get(group) ?? new QuotaGate(settings.quota);
+        gates.set(group, gate);
+        return gate;
+      },
+    });
+    for (const [group, lane] of servedQueues(app, routing)) {
+      workers.push(
+        await Worker.create({
+          ...shared,
+          taskQueue: modelTaskQueue(group, lane),
+          activities: { ...activities },
+          maxConcurrentActivityTaskExecutions: lanes[lane].concurrency,
+        }),
+      );
+    }
+    const client = new Client({
+      connection: clientConnection,
+      namespace: temporal.namespace,
+      dataConverter: { externalStorage },
+    });
+    const sweeper = startSweeper(store, client, log);
+    closing.push(() => sweeper.stop());
+
+    const running = workers.map((worker) => worker.run());
+    const shutdown = (): void => {
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+    };
+    // One that fails takes the others with it: a process that serves only some queues would look healthy.
+    for (const run of running) run.catch(shutdown);
+    const stopped = Promise.allSettled(running).then(async (results) => {
+      await close();
+      const failure = results.find((result) => result.status === 'rejected');
+      if (failure !== undefined) throw failure.reason;
+    });
+    return {
+      stopped,
+      stop: async () => {
+        shutdown();
+        await stopped;
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** TLS, key and metadata mean the same to both kinds of connection. */
+function nativeOptions({ connection }: TemporalTarget): object {
+  const { tls, apiKey, metadata } = connection ?? {};
+  return {
+    ...(tls === undefined || tls === null ? {} : { tls }),
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...(metadata === undefined ? {} : { metadata }),
+  };
+}
+
+/** The queues that registered steps can be routed to, and those of models that no group names. */
+function servedQueues(app: Application, { quotaGroupOf }: StepRouting): [string, Lane][] {
+  const queues = new Map<string, [string, Lane]>();
+  for (const lane of LANES) queues.set(modelTaskQueue(DEFAULT_QUOTA_GROUP, lane), [DEFAULT_QUOTA_GROUP, lane]);
+  for (const step of Object.values(app.steps)) {
+    const group = quotaGroupOf(step.model);
+    queues.set(modelTaskQueue(group, laneOf(step)), [group, laneOf(step)]);
+  }
+  return [...queues.values()];
+}

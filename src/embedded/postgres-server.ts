@@ -59,6 +59,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   await requireFreePort(port, 'PostgreSQL', PORT_REMEDY);
 
   for (;;) {
+    signal?.throwIfAborted();
     const logFile = join(directory, 'logs', 'postgres.log');
     const logStart = logSize(logFile);
     const server = await launch({

@@ -136,6 +136,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
       resolve(exit);
     });
   });
+  if (child.pid) options.onSpawn?.({ pid: child.pid, stopSignal, exited });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', (cause) => {
@@ -152,7 +153,6 @@ export async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
   // A later error is a failed kill or message; what became of the process shows in its exit.
   child.on('error', () => {});
   const pid = child.pid!;
-  options.onSpawn?.({ pid, stopSignal, exited });
   const stop = async () => {
     if (exit) return;
     child.kill(stopSignal);

@@ -65,6 +65,7 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
   if (existsSync(database)) requireSqliteHeader(database);
   else writeFileSync(unfinished, '');
 
+  signal?.throwIfAborted();
   const logStart = logSize(logFile);
   const server = await launch({
     command: options.executable,

@@ -4,10 +4,10 @@ import { isRunning, type ProcessIdentity } from './processes.js';
 
 /** What a stack tells about itself, in the ready file and in `stack.json`. */
 export interface StackReady {
-  readonly temporalAddress: string | null;
+  readonly temporalAddress: string;
   /** Null for an external Temporal, whose UI is not known. */
   readonly temporalUiUrl: string | null;
-  readonly databaseUrl: string | null;
+  readonly databaseUrl: string;
   /** Null when the SDK's own default is used, that is Claude itself. */
   readonly modelUrl: string | null;
   readonly httpUrl: string | null;

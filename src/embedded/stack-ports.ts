@@ -32,7 +32,8 @@ export async function choosePorts(
 ): Promise<StackPorts> {
   const file = join(directory, 'ports.json');
   const previous = (readJson(file) ?? {}) as Partial<StackPorts>;
-  const chosen = { ...PREFERRED, ...previous, ...named };
+  const chosen = { ...PREFERRED, ...previous };
+  for (const part of needed) chosen[part] = named[part] ?? chosen[part];
   const taken = new Set<number>();
   for (const part of needed) if (named[part] !== undefined) taken.add(named[part]);
   for (const part of needed) {

@@ -80,8 +80,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       return await startOnce({ ...options, directory });
     } catch (error) {
       // Between the choice of a free port and its use another program, also another stack, may have taken it.
-      const isTaken = error instanceof HoldfastError && error.code === 'PORT_IN_USE';
-      if (!isTaken || options.ports || attempt === 3) throw error;
+      const isNamed = Object.values(options.ports ?? {}).some((port) => port !== undefined);
+      const isTaken = !isNamed && error instanceof HoldfastError && error.code === 'PORT_IN_USE';
+      if (!isTaken || attempt === 3) throw error;
       options.log(`${error.message} Choosing another one.`);
     }
   }

@@ -124,6 +124,7 @@ export class QuotaGate {
   }
 
   private waitMs(tokens: number): number {
+    this.refill();
     const needed = Math.min(tokens, this.limits.tokensPerMinute);
     const forTokens = ((needed - this.tokens) / this.limits.tokensPerMinute) * MINUTE_MS;
     const forRequest = ((1 - this.requests) / this.limits.requestsPerMinute) * MINUTE_MS;
@@ -132,7 +133,6 @@ export class QuotaGate {
 
   private admit(): void {
     clearTimeout(this.timer);
-    this.refill();
     for (let first = this.waiters[0]; first !== undefined; first = this.waiters[0]) {
       const wait = this.waitMs(first.tokens);
       // Below half a millisecond it is rounding, not waiting.

@@ -2,7 +2,7 @@ import type { Insertable, Selectable } from 'kysely';
 import type { TokenUsage } from '../contracts/models.js';
 import type { ReasonCode } from '../contracts/reasons.js';
 import { putBlobs } from './blobs.js';
-import type { Store } from './database.js';
+import { type Store, storable } from './database.js';
 import type { AttemptState, AttemptTable } from './schema.js';
 
 export type AttemptRow = Selectable<AttemptTable>;
@@ -116,8 +116,8 @@ export async function endAttempt(
       state: end.state,
       spent: end.spent,
       reason: end.reason,
-      message: end.message,
-      answer: end.answer ?? null,
+      message: end.message === null ? null : storable(end.message),
+      answer: end.answer === undefined ? null : storable(end.answer),
       ...billed(end),
     })
     .where('id', '=', id)

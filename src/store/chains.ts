@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { type ClosedState, DEFAULT_TENANT } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, type Priority } from '../contracts/priority.js';
-import type { Store } from './database.js';
+import { type Store, storable } from './database.js';
 import type { ChainTable } from './schema.js';
 
 export type ChainRow = Selectable<ChainTable>;
@@ -35,7 +35,7 @@ export async function insertChain(
     key: chain.key ?? null,
     content_hash: chain.contentHash,
     input: chain.input,
-    title: chain.title ?? null,
+    title: chain.title === undefined ? null : storable(chain.title),
     state: 'queued' as const,
   };
   const same = db.selectFrom('chain').selectAll().where('tenant', '=', chain.tenant).where('type', '=', chain.type);
@@ -170,7 +170,7 @@ export async function closeChain(
       .set({
         state: end.state,
         output: end.output ?? null,
-        message: end.message ?? null,
+        message: end.message === undefined ? null : storable(end.message),
         content_slot: false,
         closed_at: new Date(),
       })

@@ -8,6 +8,9 @@ interface StoredTurn extends Turn {
   readonly parent: string | null;
 }
 
+/** Where the parent's address begins in the bytes of a turn, from 1. */
+const ADDRESS_AT = sql.lit('{"parent":"'.length + 1);
+
 /** The bytes and addresses of turns that go on from `parent`, in order. */
 export function encodeTurns(
   parent: string | undefined,
@@ -27,14 +30,14 @@ export function encodeTurns(
 
 /** All turns of the conversation that ends with the turn at `address`, first one first. Throws when one is missing. */
 export async function readConversation({ db }: Store, tenant: string, address: string): Promise<Turn[]> {
-  // jsonb is only used to find the parent; the turns themselves are parsed from their exact bytes.
+  // The parent's address stands at a fixed place in the bytes. Reading it as jsonb would fail on text with \u0000.
   const { rows } = await sql<{ address: string; bytes: Buffer; depth: number }>`
     WITH RECURSIVE turn AS (
       SELECT address, bytes, 0 AS depth FROM blob WHERE tenant = ${tenant} AND address = ${address}
       UNION ALL
       SELECT parent.address, parent.bytes, turn.depth + 1
       FROM turn JOIN blob parent ON parent.tenant = ${tenant}
-        AND parent.address = (convert_from(turn.bytes, 'UTF8')::jsonb ->> 'parent')
+        AND parent.address = encode(substring(turn.bytes FROM ${ADDRESS_AT} FOR 64), 'escape')
     )
     SELECT address, bytes, depth FROM turn ORDER BY depth DESC`.execute(db);
   const turns = rows.map((row) => JSON.parse(row.bytes.toString('utf8')) as StoredTurn);

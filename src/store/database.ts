@@ -106,3 +106,8 @@ export function isUnreachable(error: unknown): boolean {
     error.message,
   );
 }
+
+/** Text as PostgreSQL can keep it: it has no NUL, so that becomes the replacement character. */
+export function storable(text: string): string {
+  return text.replaceAll('\u0000', '\uFFFD');
+}

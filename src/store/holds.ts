@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import type { HoldDecision, HoldOutcome, HoldRequest, HoldVerdict, SettledDecision } from '../contracts/holds.js';
-import type { Store } from './database.js';
+import { type Store, storable } from './database.js';
 import type { HoldTable } from './schema.js';
 
 export type HoldRow = Selectable<HoldTable>;
@@ -37,7 +37,7 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
         reason: hold.reason,
         step: hold.step,
         call: hold.call,
-        message: hold.message,
+        message: storable(hold.message),
       })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
@@ -87,7 +87,7 @@ export async function decideHold(
     const at = new Date();
     await trx
       .updateTable('hold')
-      .set({ verdict: decision.verdict, decided_by: decision.by, decided_at: at, note: decision.note ?? null })
+      .set({ verdict: decision.verdict, decided_by: decision.by, decided_at: at, note: decision.note === undefined ? null : storable(decision.note) })
       .where('chain_id', '=', scope.chainId)
       .where('first_run_id', '=', scope.firstRunId)
       .where('id', '=', holdId)

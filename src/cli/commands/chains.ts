@@ -1,0 +1,118 @@
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { userInfo } from 'node:os';
+import type { Command } from 'commander';
+import { EXIT, HoldfastError } from '../../contracts/errors.js';
+import type { ChainState } from '../../contracts/chains.js';
+import type { ChainStatus } from '../../contracts/status.js';
+import { withClient } from '../connect.js';
+import { formatOutput, formatStatus } from '../format-status.js';
+import { createOutput } from '../output.js';
+
+interface SubmitFlags {
+  readonly input: string;
+  readonly tenant?: string;
+  readonly priority?: string;
+  readonly key?: string;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+}
+
+/** Adds `submit`, `status`, `retry` and `cancel`. */
+export function addChainCommands(program: Command): void {
+  program
+    .command('submit')
+    .description('start a chain')
+    .argument('<chain>', 'name of the chain, e.g. analyzeDocument')
+    .requiredOption('--input <file>', 'its input as JSON; - reads standard input')
+    .option('--tenant <name>', 'whose work it is (default: default)')
+    .option('--priority <class>', 'high, normal or low (default: normal)')
+    .option('--key <key>', 'idempotency key: the same key is the same chain, for ever')
+    .option('--wait', 'wait until it has ended or is held')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', '\nExample:\n  holdfast submit analyzeDocument --input report.json --tenant acme --wait --json')
+    .action(submit);
+  program
+    .command('status')
+    .description('show the state of a chain, its steps, holds and cost')
+    .argument('<id>', 'id of the chain')
+    .option('--json', 'print one JSON document')
+    .action(async (id: string, flags: { json?: boolean }, command: Command) => {
+      const status = await withClient(command, (client) => client.status(id));
+      createOutput(flags.json === true).result(status, formatStatus(status));
+    });
+  program
+    .command('retry')
+    .description('send held steps on their way again')
+    .argument('<id>', 'id of the chain')
+    .option('--hold <hold>', 'only this hold (default: all open ones)')
+    .option('--json', 'print one JSON document')
+    .action(retry);
+  program
+    .command('cancel')
+    .description('cancel a chain')
+    .argument('<id>', 'id of the chain')
+    .option('--json', 'print one JSON document')
+    .action(async (id: string, flags: { json?: boolean }, command: Command) => {
+      const result = await withClient(command, (client) => client.cancel(id));
+      const text = result.state === 'cancelled' ? `${id} is cancelled.` : `${id} is ${result.state}; cancellation is asked for.`;
+      createOutput(flags.json === true).result(result, text);
+    });
+}
+
+async function submit(chain: string, flags: SubmitFlags, command: Command): Promise<void> {
+  const output = createOutput(flags.json === true);
+  const input = await readInput(flags.input);
+  await withClient(command, async (client) => {
+    const { warning, ...submitted } = await client.submit({ ...flags, chain, input });
+    if (warning !== undefined) output.note(warning);
+    if (flags.wait !== true) {
+      output.result(submitted, `${submitted.id}  ${submitted.state}${submitted.duplicate ? ' (duplicate)' : ''}`);
+      return;
+    }
+    const status = await client.wait(submitted.id);
+    const result = { ...submitted, state: status.state, output: status.output };
+    output.result(result, status.state === 'completed' ? formatOutput(status.output) : formatStatus(status));
+    process.exitCode = exitCodeOf(status.state);
+    if (status.state !== 'completed') output.note(explain(status));
+  });
+}
+
+async function retry(id: string, flags: { hold?: string; json?: boolean }, command: Command): Promise<void> {
+  const output = createOutput(flags.json === true);
+  const by = userInfo().username;
+  const { warning, ...result } = await withClient(command, (client) => client.retry(id, { by }, flags.hold));
+  if (warning !== undefined) output.note(warning);
+  output.result(result, result.holds.map((hold) => `${id}: retrying ${hold.id}.`).join('\n'));
+}
+
+function exitCodeOf(state: ChainState): number {
+  if (state === 'held') return EXIT.held;
+  return state === 'completed' ? EXIT.done : EXIT.failed;
+}
+
+function explain({ id, state, holds, message }: ChainStatus): string {
+  if (state !== 'held') return `${id} is ${state}${message === null ? '' : `: ${message}`}`;
+  const reasons = holds.map(({ step, reason, message: text }) => `${step} (${reason}): ${text}`).join('; ');
+  return `${id} is held at ${reasons} See \`holdfast status ${id}\`.`;
+}
+
+async function readInput(file: string): Promise<unknown> {
+  const name = file === '-' ? 'standard input' : file;
+  let content: string;
+  try {
+    content = file === '-' ? await text(process.stdin) : await readFile(file, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const cause = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? String(error)})`;
+    throw new HoldfastError('INVALID_INPUT', `The input file ${name} ${cause}.`, 'Name a file with JSON in it.', {
+      cause: error,
+    });
+  }
+  try {
+    return JSON.parse(content);
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new HoldfastError('INVALID_INPUT', `${name} is not JSON: ${detail}.`, 'Correct it.', { cause: error });
+  }
+}

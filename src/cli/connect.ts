@@ -1,0 +1,94 @@
+import type { Command } from 'commander';
+import { shippedApplication } from '../agents/shipped.js';
+import { HoldfastClient } from '../client/holdfast-client.js';
+import { linkTemporal, type TemporalTarget } from '../client/temporal-link.js';
+import { type HoldfastConfig, loadConfig } from '../config/index.js';
+import type { Application } from '../contracts/chain-definition.js';
+import { HoldfastError } from '../contracts/errors.js';
+import { readStack } from '../embedded/stack.js';
+import { contextWindowOf } from '../models/context-windows.js';
+import { openStore } from '../store/database.js';
+import { createPayloadStorage } from '../store/payload-storage.js';
+
+/** Reads the configuration for a command: its flags, the environment, the configuration file, the defaults. */
+export function configOf(command: Command): Promise<HoldfastConfig> {
+  const flags = command.optsWithGlobals<Record<string, string | undefined>>();
+  return loadConfig({
+    flags: {
+      directory: flags.dir,
+      temporalAddress: flags.temporalAddress,
+      temporalNamespace: flags.temporalNamespace,
+      databaseUrl: flags.databaseUrl,
+      modelUrl: flags.modelUrl,
+    },
+  });
+}
+
+/** Addresses of the parts in use: the configured ones, and those of the running embedded stack for the rest. */
+export interface Targets {
+  readonly temporal: TemporalTarget;
+  readonly databaseUrl: string;
+}
+
+/** Throws `STORE_UNREACHABLE` when a part should be embedded and no embedded stack runs. */
+export function targetsOf(config: HoldfastConfig): Targets {
+  const stack = readStack(config.directory);
+  const { temporal, database } = config;
+  const databaseUrl = database.kind === 'external' ? database.url : stack?.databaseUrl;
+  const address = temporal.kind === 'external' ? temporal.address : stack?.temporalAddress;
+  if (databaseUrl == null) {
+    throw new HoldfastError(
+      'STORE_UNREACHABLE',
+      `No embedded stack runs in ${config.directory}, and DATABASE_URL is not set.`,
+      'Start one with `npx holdfast dev`, or set DATABASE_URL and TEMPORAL_ADDRESS.',
+    );
+  }
+  return {
+    databaseUrl,
+    temporal: {
+      // Nothing listens on port 1: a stack whose Temporal is not there yet counts as one that cannot be reached.
+      address: address ?? '127.0.0.1:1',
+      namespace: temporal.namespace,
+      ...(temporal.kind === 'external' && temporal.connection !== undefined ? { connection: temporal.connection } : {}),
+    },
+  };
+}
+
+/** The chains and steps in use: the shipped ones, and those that the configuration file registers. */
+export function applicationOf(_config: HoldfastConfig): Application {
+  return shippedApplication;
+}
+
+/** Runs something with a client on the targets of the configuration, and closes what it opened. */
+export async function withClient<Result>(
+  command: Command,
+  run: (client: HoldfastClient) => Promise<Result>,
+): Promise<Result> {
+  const config = await configOf(command);
+  const { client, close } = connectClient(config, targetsOf(config));
+  try {
+    return await run(client);
+  } finally {
+    await close();
+  }
+}
+
+/** A client on given targets. `close` ends its connections. */
+export function connectClient(
+  config: HoldfastConfig,
+  targets: Targets,
+): { readonly client: HoldfastClient; readonly close: () => Promise<void> } {
+  const store = openStore(targets.databaseUrl, { maxConnections: 4 });
+  const temporal = linkTemporal(targets.temporal, createPayloadStorage(store));
+  const limits = {
+    maxInputBytes: config.maxInputBytes,
+    contextWindowOf: (model: string) => contextWindowOf(model, config.contextWindows),
+  };
+  return {
+    client: new HoldfastClient({ store, temporal, app: applicationOf(config), limits }),
+    close: async () => {
+      await temporal.close();
+      await store.close();
+    },
+  };
+}

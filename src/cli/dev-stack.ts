@@ -1,0 +1,39 @@
+import { type HoldfastConfig, stackEnvironment } from '../config/index.js';
+import { type Stack, type StackOptions, startStack } from '../embedded/stack.js';
+import { openStore } from '../store/database.js';
+import { migrate } from '../store/migrate.js';
+
+/**
+ * Starts the embedded stack as the configuration wants it: each part that is external in it is used, not started. The
+ * schema is brought up to date before a worker starts. Throws what {@link startStack} throws.
+ */
+export function startDevStack(
+  config: HoldfastConfig,
+  options: Pick<StackOptions, 'log' | 'signal' | 'readyFile' | 'onChange'>,
+): Promise<Stack> {
+  const { temporal, database, model } = config;
+  return startStack({
+    ...options,
+    directory: config.directory,
+    env: stackEnvironment(),
+    temporalNamespace: temporal.namespace,
+    ...(temporal.kind === 'external' ? { temporalAddress: temporal.address } : {}),
+    ...(database.kind === 'external' ? { databaseUrl: database.url } : {}),
+    ...(model.kind === 'anthropic' ? { model: { url: model.baseUrl ?? null } } : {}),
+    ports: config.ports,
+    workers: config.workers,
+    workerEnv: {
+      // The workers see the simulator as any provider; what it allows is known only here.
+      HOLDFAST_REQUESTS_PER_MINUTE: String(config.quota.requestsPerMinute),
+      HOLDFAST_TOKENS_PER_MINUTE: String(config.quota.tokensPerMinute),
+    },
+    onDatabase: async (url) => {
+      const store = openStore(url, { maxConnections: 2 });
+      try {
+        await migrate(store);
+      } finally {
+        await store.close();
+      }
+    },
+  });
+}

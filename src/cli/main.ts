@@ -1,0 +1,33 @@
+import { CommanderError, Command } from 'commander';
+import { EXIT } from '../contracts/errors.js';
+import { addChainCommands } from './commands/chains.js';
+import { addProcessCommands } from './commands/processes.js';
+import { reportError } from './output.js';
+
+/** The program with all its commands. Each sets `process.exitCode`; none ends the process itself. */
+export function createProgram(): Command {
+  const program = new Command('holdfast')
+    .description('Durable LLM agent chains on Temporal.')
+    .option('--dir <path>', 'state of the embedded stack (default: .holdfast)')
+    .option('--temporal-address <host:port>', 'an external Temporal')
+    .option('--temporal-namespace <name>', 'its namespace')
+    .option('--database-url <url>', 'an external PostgreSQL')
+    .option('--model-url <url>', 'base URL of the Messages API')
+    .showHelpAfterError()
+    .exitOverride();
+  addProcessCommands(program);
+  addChainCommands(program);
+  return program;
+}
+
+/** Runs one command line; resolves with its exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync(argv as string[], { from: 'user' });
+    return Number(process.exitCode ?? EXIT.done);
+  } catch (error) {
+    // Commander has printed what is wrong; help and version are no errors.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.badInput;
+    return reportError(error);
+  }
+}

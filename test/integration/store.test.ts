@@ -1,0 +1,372 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { JournalKey, NewAttempt } from '../../src/store/attempts.js';
+import {
+  endAttempt,
+  findSuccess,
+  interruptAttempt,
+  listAttempts,
+  openAttempt,
+  recordReuse,
+  succeedAttempt,
+} from '../../src/store/attempts.js';
+import { closeChain, ensureChain, findChain, insertChain, markStarted, type NewChain } from '../../src/store/chains.js';
+import { encodeTurns, readConversation } from '../../src/store/conversations.js';
+import { openStore, type Store } from '../../src/store/database.js';
+import { decideHold, listHolds, listUntakenDecisions, openHold, readDecision } from '../../src/store/holds.js';
+import { announceWorker, isWorkerAlive } from '../../src/store/liveness.js';
+import { migrate } from '../../src/store/migrate.js';
+import { createDatabase } from '../support/database.js';
+
+let url: string;
+let store: Store;
+
+beforeAll(async () => {
+  url = await createDatabase();
+  store = openStore(url);
+  await Promise.all([migrate(store), migrate(store)]);
+  await migrate(store);
+});
+afterAll(() => store.close());
+
+let counter = 0;
+function newChain(overrides: Partial<NewChain> = {}): NewChain {
+  counter += 1;
+  return {
+    type: 'analyzeDocument',
+    tenant: 'acme',
+    priority: 'normal',
+    contentHash: `content-${counter}`,
+    input: '{}',
+    ...overrides,
+  };
+}
+
+describe('submitting', () => {
+  test('with the same key finds the first chain, for ever', async () => {
+    const chain = newChain({ key: 'same-key' });
+    const first = await insertChain(store, chain);
+    await closeChain(store, first.row.id, { state: 'completed', output: '1' });
+    const second = await insertChain(store, chain);
+    expect(second).toMatchObject({ duplicate: true, row: { id: first.row.id, state: 'completed', output: '1' } });
+  });
+
+  test('with the same key and another input names the first chain', async () => {
+    const first = await insertChain(store, newChain({ key: 'conflict' }));
+    await expect(insertChain(store, newChain({ key: 'conflict' }))).rejects.toMatchObject({
+      code: 'KEY_CONFLICT',
+      message: expect.stringContaining(first.row.id),
+    });
+  });
+
+  test('identical content without a key joins the chain in flight, but not one that has ended', async () => {
+    const chain = newChain();
+    const first = await insertChain(store, chain);
+    expect(await insertChain(store, chain)).toMatchObject({ duplicate: true, row: { id: first.row.id } });
+    await closeChain(store, first.row.id, { state: 'completed', output: '1' });
+    expect((await insertChain(store, chain)).duplicate).toBe(false);
+  });
+
+  test('identical content of another tenant is another chain', async () => {
+    const chain = newChain();
+    await insertChain(store, chain);
+    expect((await insertChain(store, { ...chain, tenant: 'other' })).duplicate).toBe(false);
+  });
+
+  test('identical content with two keys is two chains', async () => {
+    const chain = newChain();
+    const first = await insertChain(store, { ...chain, key: 'key-a' });
+    const second = await insertChain(store, { ...chain, key: 'key-b' });
+    expect(second.duplicate).toBe(false);
+    expect(second.row.id).not.toBe(first.row.id);
+  });
+
+  test('twenty at once give one row', async () => {
+    const chain = newChain();
+    const results = await Promise.all(Array.from({ length: 20 }, () => insertChain(store, chain)));
+    expect(new Set(results.map(({ row }) => row.id)).size).toBe(1);
+    expect(results.filter(({ duplicate }) => !duplicate)).toHaveLength(1);
+  });
+});
+
+describe('a chain', () => {
+  test('has one end: the first', async () => {
+    const { row } = await insertChain(store, newChain());
+    expect(await closeChain(store, row.id, { state: 'completed', output: '"a"' })).toBe(true);
+    expect(await closeChain(store, row.id, { state: 'failed', message: 'late' })).toBe(false);
+    expect(await findChain(store, row.id)).toMatchObject({ state: 'completed', output: '"a"', message: null });
+  });
+
+  test('that was started without intake gets a row, and a child inherits tenant and priority', async () => {
+    const { row } = await insertChain(store, newChain({ tenant: 'parents', priority: 'high' }));
+    const child = await ensureChain(store, { id: 'a-child', type: 'child', firstRunId: 'r1', parentId: row.id });
+    expect(child).toMatchObject({ tenant: 'parents', priority: 'high', state: 'running', first_run_id: 'r1' });
+    expect(await ensureChain(store, { id: 'an-orphan', type: 'x', firstRunId: 'r2' })).toMatchObject({
+      tenant: 'default',
+      priority: 'normal',
+    });
+  });
+
+  test('that is closed cannot be marked as started', async () => {
+    const { row } = await insertChain(store, newChain());
+    await closeChain(store, row.id, { state: 'cancelled' }, { onlyIfQueued: true });
+    await markStarted(store, row.id, 'run');
+    expect(await findChain(store, row.id)).toMatchObject({ state: 'cancelled' });
+  });
+});
+
+function newAttempt(key: JournalKey, overrides: Partial<NewAttempt> = {}): NewAttempt {
+  return {
+    chain_id: key.chainId,
+    tenant: 'acme',
+    first_run_id: key.firstRunId,
+    run_id: key.firstRunId,
+    step: key.step,
+    input_hash: key.inputHash,
+    occurrence: key.occurrence,
+    revision: key.revision,
+    call: 1,
+    round: 0,
+    kind: 'call',
+    spent: false,
+    worker: 1,
+    model: 'claude-sonnet-5-5',
+    lane: 'fast',
+    quota_group: 'claude-sonnet-5-5',
+    prompt_hash: 'p',
+    request_id: null,
+    reason: null,
+    message: null,
+    input_tokens: 0,
+    output_tokens: 0,
+    cache_read_tokens: 0,
+    cache_write_5m_tokens: 0,
+    cache_write_1h_tokens: 0,
+    cost_micro_usd: null,
+    answer: null,
+    ...overrides,
+  };
+}
+
+const USAGE = {
+  inputTokens: 10,
+  outputTokens: 20,
+  cacheReadTokens: 30,
+  cacheWrite5mTokens: 40,
+  cacheWrite1hTokens: 50,
+};
+
+describe('attempts', () => {
+  async function keyOfNewChain(): Promise<JournalKey> {
+    const { row } = await insertChain(store, newChain());
+    return { chainId: row.id, firstRunId: 'r', step: 'analyze', inputHash: 'h', occurrence: 0, revision: 0 };
+  }
+
+  test('a success is found again under its key and no other', async () => {
+    const key = await keyOfNewChain();
+    const id = await openAttempt(store, newAttempt(key));
+    expect(await findSuccess(store, key)).toBeUndefined();
+    const turns = encodeTurns(undefined, [{ role: 'user', content: [{ type: 'text', text: 'hello' }] }]);
+    await succeedAttempt(store, id, {
+      usage: USAGE,
+      costMicroUsd: 123,
+      requestId: 'req_1',
+      tenant: 'acme',
+      turns: turns.bytes,
+      result: '{"output":1}',
+    });
+    expect(await findSuccess(store, key)).toMatchObject({
+      result: '{"output":1}',
+      cost_micro_usd: 123,
+      input_tokens: 10,
+      cache_write_1h_tokens: 50,
+      request_id: 'req_1',
+    });
+    for (const other of [{ occurrence: 1 }, { inputHash: 'i' }, { revision: 1 }, { firstRunId: 's' }, { step: 't' }]) {
+      expect(await findSuccess(store, { ...key, ...other })).toBeUndefined();
+    }
+    expect(await readConversation(store, 'acme', turns.last)).toHaveLength(1);
+  });
+
+  test('a reuse is one receipt per run, over nothing paid', async () => {
+    const key = await keyOfNewChain();
+    const id = await openAttempt(store, newAttempt(key));
+    await succeedAttempt(store, id, {
+      usage: USAGE,
+      costMicroUsd: 5,
+      requestId: null,
+      tenant: 'acme',
+      turns: [],
+      result: '1',
+    });
+    const success = await findSuccess(store, key);
+    await recordReuse(store, success!, 'run-2');
+    await recordReuse(store, success!, 'run-2');
+    const rows = await store.db.selectFrom('attempt').selectAll().where('chain_id', '=', key.chainId).execute();
+    expect(rows.map(({ kind, cost_micro_usd }) => [kind, cost_micro_usd])).toEqual([
+      ['call', 5],
+      ['reuse', 0],
+    ]);
+    expect(await listAttempts(store, key)).toHaveLength(1);
+  });
+
+  test('an interrupted call says so, and a success that comes late all the same counts', async () => {
+    const key = await keyOfNewChain();
+    const id = await openAttempt(store, newAttempt(key));
+    await interruptAttempt(store, id);
+    expect((await listAttempts(store, key))[0]).toMatchObject({ state: 'interrupted', reason: 'worker_lost' });
+    await succeedAttempt(store, id, {
+      usage: USAGE,
+      costMicroUsd: null,
+      requestId: null,
+      tenant: 'acme',
+      turns: [],
+      result: '1',
+    });
+    expect(await findSuccess(store, key)).toMatchObject({ state: 'succeeded', reason: null, cost_micro_usd: null });
+  });
+
+  test('a failure keeps reason, message, answer and bill', async () => {
+    const key = await keyOfNewChain();
+    const id = await openAttempt(store, newAttempt(key));
+    await endAttempt(store, id, {
+      state: 'failed',
+      spent: true,
+      reason: 'schema_mismatch',
+      message: 'keyPoints: too short',
+      answer: '{}',
+      usage: USAGE,
+      costMicroUsd: 7,
+      requestId: 'req_2',
+    });
+    expect((await listAttempts(store, key))[0]).toMatchObject({
+      state: 'failed',
+      spent: true,
+      reason: 'schema_mismatch',
+      message: 'keyPoints: too short',
+      answer: '{}',
+      output_tokens: 20,
+      cost_micro_usd: 7,
+    });
+  });
+});
+
+describe('conversations', () => {
+  const turn = (role: 'user' | 'assistant', text: string) => ({ role, content: [{ type: 'text' as const, text }] });
+
+  test('come back in order and to the byte, however they were forked', async () => {
+    const base = encodeTurns(undefined, [turn('user', 'a "ü"\u2028\n'), turn('assistant', 'b')]);
+    const left = encodeTurns(base.last, [turn('user', 'left')]);
+    const right = encodeTurns(base.last, [turn('user', 'right')]);
+    const { putBlobs } = await import('../../src/store/blobs.js');
+    await putBlobs(store.db, 'acme', [...base.bytes, ...left.bytes, ...right.bytes, ...left.bytes]);
+    expect(await readConversation(store, 'acme', left.last)).toEqual([
+      turn('user', 'a "ü"\u2028\n'),
+      turn('assistant', 'b'),
+      turn('user', 'left'),
+    ]);
+    expect((await readConversation(store, 'acme', right.last)).at(-1)).toEqual(turn('user', 'right'));
+  });
+
+  test('keep text that jsonb would refuse', async () => {
+    const { putBlobs } = await import('../../src/store/blobs.js');
+    const nul = encodeTurns(undefined, [turn('user', 'a\u0000b')]);
+    const next = encodeTurns(nul.last, [turn('assistant', 'c')]);
+    await putBlobs(store.db, 'acme', [...nul.bytes, ...next.bytes]);
+    expect(await readConversation(store, 'acme', next.last)).toHaveLength(2);
+  });
+
+  test('of one tenant are not there for another', async () => {
+    const { putBlobs } = await import('../../src/store/blobs.js');
+    const own = encodeTurns(undefined, [turn('user', 'secret')]);
+    await putBlobs(store.db, 'acme', own.bytes);
+    await expect(readConversation(store, 'other', own.last)).rejects.toThrow('not complete');
+  });
+});
+
+describe('holds', () => {
+  const hold = { holdId: 'analyze-1', kind: 'failure', reason: 'refusal', step: 'analyze', call: 1, message: 'no' } as const;
+
+  async function held() {
+    const { row } = await insertChain(store, newChain());
+    const scope = { chainId: row.id, firstRunId: 'r' };
+    expect(await openHold(store, scope, hold)).toBeNull();
+    return scope;
+  }
+
+  test('open, show in the chain and give up its content slot', async () => {
+    const { chainId } = await held();
+    expect(await findChain(store, chainId)).toMatchObject({ state: 'held', content_slot: false });
+  });
+
+  test('have one winner among fifty deciders, and the others are told who it was', async () => {
+    const scope = await held();
+    const outcomes = await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        decideHold(store, scope, 'analyze-1', { verdict: 'retry', by: `decider ${index}` }),
+      ),
+    );
+    const winners = outcomes.filter((outcome) => outcome?.accepted);
+    expect(winners).toHaveLength(1);
+    for (const outcome of outcomes) expect(outcome?.decision).toEqual(winners[0]?.decision);
+    expect(await findChain(store, scope.chainId)).toMatchObject({ state: 'running' });
+    expect(await openHold(store, scope, hold)).toEqual(winners[0]?.decision);
+  });
+
+  test('keep the chain held until the last of several is decided', async () => {
+    const scope = await held();
+    await openHold(store, scope, { ...hold, holdId: 'summarize-1' });
+    await decideHold(store, scope, 'analyze-1', { verdict: 'retry', by: 'a' });
+    expect(await findChain(store, scope.chainId)).toMatchObject({ state: 'held' });
+    await decideHold(store, scope, 'summarize-1', { verdict: 'retry', by: 'a' });
+    expect(await findChain(store, scope.chainId)).toMatchObject({ state: 'running' });
+  });
+
+  test('that do not exist are no winners', async () => {
+    expect(await decideHold(store, await held(), 'nothing-1', { verdict: 'retry', by: 'a' })).toBeNull();
+  });
+
+  test('are withdrawn when the chain ends', async () => {
+    const scope = await held();
+    await closeChain(store, scope.chainId, { state: 'cancelled' });
+    expect(await listHolds(store, scope.chainId)).toMatchObject([{ verdict: 'withdrawn' }]);
+  });
+
+  test('list decisions until the workflow has taken them', async () => {
+    const scope = await held();
+    await decideHold(store, scope, 'analyze-1', { verdict: 'retry', by: 'a' });
+    const untaken = async () => (await listUntakenDecisions(store, 100)).some((row) => row.chain_id === scope.chainId);
+    expect(await untaken()).toBe(true);
+    expect(await readDecision(store, scope, 'analyze-1')).toMatchObject({ verdict: 'retry', by: 'a' });
+    const { markDecisionTaken } = await import('../../src/store/holds.js');
+    await markDecisionTaken(store, scope, 'analyze-1');
+    expect(await untaken()).toBe(false);
+  });
+});
+
+describe('a worker', () => {
+  test('is alive from its announcement to its end, and never afterwards', async () => {
+    const worker = await announceWorker(store, url);
+    expect(await isWorkerAlive(store, worker.number)).toBe(true);
+    await worker.close();
+    await expect.poll(() => isWorkerAlive(store, worker.number)).toBe(false);
+  });
+});
+
+describe('a store that cannot be reached', () => {
+  test('says so without giving the password away', async () => {
+    const away = openStore('postgres://user:s3cret@127.0.0.1:1/db', { connectTimeoutMs: 1_000 });
+    const error = await findChain(away, 'x').catch((thrown: unknown) => away.explain(thrown));
+    expect(error).toMatchObject({ code: 'STORE_UNREACHABLE', exitCode: 3 });
+    expect(String(error)).toContain('127.0.0.1:1/db');
+    expect(JSON.stringify(error) + String(error)).not.toContain('s3cret');
+    await away.close();
+  });
+
+  test('is told from one that was set up by a newer version', async () => {
+    const newer = openStore(await createDatabase());
+    await migrate(newer);
+    await newer.pool.query(`INSERT INTO kysely_migration (name, timestamp) VALUES ('9999-future', 'now')`);
+    await expect(migrate(newer)).rejects.toMatchObject({ code: 'SCHEMA_VERSION' });
+    await newer.close();
+  });
+});

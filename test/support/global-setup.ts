@@ -1,0 +1,30 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { cacheDirectory } from '../../src/embedded/binaries.js';
+import { findFreePort } from '../../src/embedded/ports.js';
+import { startPostgres } from '../../src/embedded/postgres-server.js';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** URL of a real PostgreSQL for this test run; `createDatabase` makes a database of its own in it. */
+    postgresUrl: string;
+  }
+}
+
+/** One PostgreSQL for the whole run: each file takes a database of its own, so that files do not see each other. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const directory = await mkdtemp(join(tmpdir(), 'holdfast-test-'));
+  const postgres = await startPostgres({
+    directory,
+    port: await findFreePort(),
+    log: () => {},
+    cacheDirectory: cacheDirectory(process.env),
+  });
+  project.provide('postgresUrl', postgres.url);
+  return async () => {
+    await postgres.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+}

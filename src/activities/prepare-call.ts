@@ -21,8 +21,9 @@ export interface PreparedCall {
  * not fit the step's schema or its prompt function throws.
  */
 export function prepareCall(step: AnyStep, call: StepCall, conversation: readonly Turn[]): PreparedCall {
-  const schema = step.output === undefined ? undefined : schemaForModel(step.output);
-  const prompted = schema !== undefined && step.structure === 'prompted';
+  const structure = step.structure ?? 'native';
+  const schema = step.output === undefined ? undefined : schemaForModel(step.output, structure);
+  const prompted = schema !== undefined && structure === 'prompted';
   const text = renderPrompt(step, call);
   const userTurn = textTurn('user', prompted ? `${text}\n\n${promptedSchemaText(schema)}` : text);
   const request: ModelRequest = {

@@ -174,6 +174,6 @@ function cutShort({ stopReason, text }: ModelResponse): { reason: ReasonCode; me
 }
 
 function check({ step }: PreparedCall, text: string): { ok: true; value: unknown } | { ok: false; error: string } {
-  return step.output === undefined ? { ok: true, value: text } : parseOutput(step.output, text);
+  return step.output === undefined ? { ok: true, value: text } : parseOutput<unknown>(step.output, text);
 }
 

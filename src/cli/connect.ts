@@ -82,7 +82,7 @@ export function connectClient(
   const temporal = linkTemporal(targets.temporal, createPayloadStorage(store));
   const limits = {
     maxInputBytes: config.maxInputBytes,
-    contextWindowOf: (model: string) => contextWindowOf(model, config.contextWindows),
+    contextWindowOf: (model: string) => contextWindowOf(model, config.contextWindows)?.contextTokens ?? null,
   };
   return {
     client: new HoldfastClient({ store, temporal, app: applicationOf(config), limits }),

@@ -51,7 +51,8 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   const { temporal, databaseUrl, app, routing, lanes, log } = settings;
   const closing: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
-    for (const step of closing.reverse()) await step().catch((error: unknown) => log(`while stopping: ${String(error)}`));
+    for (const step of closing.reverse())
+      await step().catch((error: unknown) => log(`while stopping: ${String(error)}`));
   };
   try {
     const store = openStore(databaseUrl, { maxConnections: 20 });
@@ -64,7 +65,10 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       NativeConnection.connect({ ...nativeOptions(temporal), address: temporal.address }),
       Connection.connect({ ...temporal.connection, address: temporal.address }),
     ]);
-    closing.push(() => connection.close(), () => clientConnection.close());
+    closing.push(
+      () => connection.close(),
+      () => clientConnection.close(),
+    );
     await registerSearchAttributes(clientConnection, temporal.namespace);
 
     const externalStorage = createPayloadStorage(store);

@@ -1,0 +1,81 @@
+import type { HoldfastConfig } from '../config/index.js';
+import { quotaGroupOf } from '../config/index.js';
+import type { Application } from '../contracts/chain-definition.js';
+import { HoldfastError } from '../contracts/errors.js';
+import type { ModelPort, ModelRequest } from '../contracts/models.js';
+import { createAnthropicModel } from '../models/anthropic-model.js';
+import { contextWindowOf } from '../models/context-windows.js';
+import { TokenEstimator } from '../models/estimate-tokens.js';
+import { costMicroUsd } from '../models/prices.js';
+import { retryDelayMs } from '../models/retry-delay.js';
+import type { WorkerSettings } from '../workers/worker.js';
+import type { Targets } from './connect.js';
+
+/** How long a call waits for quota inside its activity, in milliseconds, before it goes back to the queue. */
+const QUOTA_WAIT_MS = 60_000;
+const SHUTDOWN_GRACE_MS = 10_000;
+
+/** How close to the context a request's estimate must be for the provider to be asked, as a share. */
+const NEAR_CONTEXT = 0.8;
+
+/** Makes of the configuration what a worker process needs. */
+export function workerSettings(
+  config: HoldfastConfig,
+  targets: Targets,
+  app: Application,
+  log: (message: string) => void,
+): WorkerSettings {
+  const model = modelOf(config);
+  const estimator = new TokenEstimator();
+  return {
+    ...targets,
+    app,
+    model,
+    knowledge: {
+      estimate: (request, step) => estimator.estimate(request, step),
+      learn: (request, step, usage) => estimator.learn(request, step, usage),
+      checkContext: (request, estimate, signal) => checkContext(config, model, request, estimate, signal),
+      costMicroUsd: (name, usage) => costMicroUsd(name, usage, config.prices),
+      retryDelayMs: (policy, failures, retryAfterMs) => retryDelayMs(policy, failures, retryAfterMs),
+    },
+    routing: {
+      quotaGroupOf: (name) => quotaGroupOf(config, name),
+      heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+      callTimeoutMs: config.callTimeoutMs,
+      quotaWaitMs: QUOTA_WAIT_MS,
+    },
+    lanes: config.lanes,
+    quota: config.quota,
+    shutdownGraceMs: SHUTDOWN_GRACE_MS,
+    log,
+  };
+}
+
+function modelOf({ model, idleTimeoutMs }: HoldfastConfig): ModelPort {
+  if (model.kind === 'simulated') {
+    throw new HoldfastError(
+      'BAD_CONFIGURATION',
+      'This worker has no model: neither ANTHROPIC_API_KEY nor ANTHROPIC_BASE_URL is set.',
+      'Set one of them; `npx holdfast dev` starts workers on its simulated Claude by itself.',
+    );
+  }
+  return createAnthropicModel({ ...model, idleTimeoutMs });
+}
+
+/** Refuses what cannot fit. Only near the limit is the provider asked for its own count, which costs a request. */
+async function checkContext(
+  config: HoldfastConfig,
+  model: ModelPort,
+  request: ModelRequest,
+  estimate: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const window = contextWindowOf(request.model, config.contextWindows);
+  if (window === null || estimate + request.maxTokens < window.contextTokens * NEAR_CONTEXT) return undefined;
+  const counted = await model.countTokens(request, { signal, timeoutMs: config.callTimeoutMs }).catch(() => null);
+  if (counted === null || counted + request.maxTokens <= window.contextTokens) return undefined;
+  return (
+    `The request has ${counted} tokens and asks for up to ${request.maxTokens} more; ` +
+    `the context of ${request.model} holds ${window.contextTokens}.`
+  );
+}

@@ -1,0 +1,60 @@
+import { CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
+import type { StepDefinition } from '../../src/contracts/steps.js';
+import { proxySteps } from '../../src/workflows/steps.js';
+
+export { analyzeDocument } from '../../src/workflows/analyze-document.js';
+
+type Echo = StepDefinition<{ text: string }, string>;
+const { echo, other } = proxySteps<{ echo: Echo; other: Echo }>();
+
+/** Steps one after another, the later ones continuing the conversation. */
+export async function inSequence(texts: string[]): Promise<string[]> {
+  const outputs: string[] = [];
+  let last: { conversation: string } | undefined;
+  for (const text of texts) {
+    const result = await echo({ text }, last === undefined ? {} : { continues: last });
+    outputs.push(result.output);
+    last = result;
+  }
+  return outputs;
+}
+
+/** A first step, then parallel ones that fork its conversation. */
+export async function forked(texts: string[]): Promise<string[]> {
+  const base = await other({ text: 'base' });
+  const results = await Promise.all(texts.map((text) => echo({ text }, { continues: base })));
+  return results.map(({ output }) => output);
+}
+
+/** The same call several times at once. */
+export async function identicalCalls(count: number): Promise<string[]> {
+  const results = await Promise.all(Array.from({ length: count }, () => echo({ text: 'same' })));
+  return results.map(({ output }) => output);
+}
+
+/** Calls the same step in each of several runs. */
+export async function overRuns(left: number, outputs: string[]): Promise<string[]> {
+  const { output } = await echo({ text: 'each run' });
+  const all = [...outputs, output];
+  if (left > 1) await continueAsNew<typeof overRuns>(left - 1, all);
+  return all;
+}
+
+/** Sleeps between its steps, so that it uses more than steps. */
+export async function withTimer(ms: number): Promise<string> {
+  const first = await echo({ text: 'before' });
+  await sleep(ms);
+  const second = await echo({ text: 'after' }, { continues: first });
+  return second.output;
+}
+
+/** Cleans up with a step when it is cancelled. */
+export async function withCleanUp(): Promise<void> {
+  try {
+    await echo({ text: 'work' });
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
+    await CancellationScope.nonCancellable(() => other({ text: 'clean up' }));
+    throw error;
+  }
+}

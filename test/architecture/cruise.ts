@@ -31,7 +31,12 @@ export async function violationsIn(root: string, rules: IConfiguration): Promise
 }
 
 /** As `violationsIn`, for a tree that exists only while it is looked at. */
-export async function violationsInTree(tree: Tree, rules: IConfiguration): Promise<string[]> {
+export function violationsInTree(tree: Tree, rules: IConfiguration): Promise<string[]> {
+  return withTree(tree, (root) => violationsIn(root, rules));
+}
+
+/** Writes the files into a temporary folder that sees the packages of this one, and removes it in the end. */
+export async function withTree<T>(tree: Tree, look: (root: string) => Promise<T>): Promise<T> {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'holdfast-planted-')));
   try {
     symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'), 'junction');
@@ -39,7 +44,7 @@ export async function violationsInTree(tree: Tree, rules: IConfiguration): Promi
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), text);
     }
-    return await violationsIn(root, rules);
+    return await look(root);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }

@@ -29,7 +29,7 @@ function chosenTool(request: MessagesRequest, conversation: Conversation): ToolD
   const named = tools.find((tool) => asked.includes(tool.name.toLowerCase()));
   if (choice.type === 'tool') return tools.find((tool) => tool.name === choice.name) ?? null;
   if (choice.type === 'any') return named ?? tools[0] ?? null;
-  return choice.type === 'auto' && !conversation.hasToolResult ? (named ?? null) : null;
+  return choice.type === 'auto' && conversation.toolResult === null ? (named ?? null) : null;
 }
 
 function plainText(source: Extract, instruction: string): string {
@@ -52,6 +52,17 @@ function plainText(source: Extract, instruction: string): string {
       .join(' '),
   );
   return SIMULATED_MARK + written.join('\n\n');
+}
+
+/** The results of tools come first, for they are what the model has just asked for. */
+function withToolResult(source: Extract, toolResult: string | null): Extract {
+  if (toolResult === null || toolResult.trim() === '') return source;
+  const results = extract(toolResult).ranked.slice(0, 2);
+  const positions = new Map(source.positions);
+  results.forEach((sentence, index) => {
+    positions.set(sentence, index - results.length);
+  });
+  return { ...source, positions, ranked: [...results, ...source.ranked.filter((text) => !results.includes(text))] };
 }
 
 function wrongShape(schema: Schema): unknown {
@@ -83,7 +94,7 @@ function withStopSequences(
  */
 export function composeAnswer(request: MessagesRequest, fault: FaultRule | null): Answer {
   const conversation = readConversation(request);
-  const source = extract(conversation.document);
+  const source = withToolResult(extract(conversation.document), conversation.toolResult);
   const fill = (schema: Schema) => {
     const filled =
       fault?.kind === 'invalid_schema' ? wrongShape(schema) : new SchemaFiller(schema, source, conversation).fill();

@@ -9,8 +9,8 @@ export interface Conversation {
   readonly instruction: string;
   /** The schema in `<output_schema>`, if the answer must follow one. */
   readonly promptedSchema: Readonly<Record<string, unknown>> | null;
-  /** Whether the last user turn brings the results of tools. */
-  readonly hasToolResult: boolean;
+  /** What tools gave back in the last user turn; null when none did. */
+  readonly toolResult: string | null;
 }
 
 const SCHEMA_TAG = /<output_schema>([\s\S]*?)<\/output_schema>/g;
@@ -78,7 +78,7 @@ export function readConversation(request: MessagesRequest): Conversation {
   const tagged = documents.map((match) => (match[3] ?? '').trim()).filter((text) => text !== '');
   const results = textOf(lastBlocks.filter((block) => block.type === 'tool_result'));
   const untagged = tagged.length > 0 ? '' : materialOf(allText.replaceAll(SCHEMA_TAG, ''));
-  const document = [results, ...tagged, untagged].filter((text) => text !== '').join('\n\n');
+  const document = [...tagged, untagged].filter((text) => text !== '').join('\n\n');
 
   const instruction = lastText.replaceAll(SCHEMA_TAG, '').replaceAll(DOCUMENT_TAG, '').trim();
   // A turn that complains about an answer that broke the schema need not repeat the schema.
@@ -88,7 +88,7 @@ export function readConversation(request: MessagesRequest): Conversation {
     title: titleOf(documents[0]?.[2] ?? '', tagged[0] ?? document),
     instruction,
     promptedSchema: lastSchema(lastText) ?? (complains && userTexts.length > 1 ? lastSchema(allText) : null),
-    hasToolResult: lastBlocks.some((block) => block.type === 'tool_result'),
+    toolResult: lastBlocks.some((block) => block.type === 'tool_result') ? results : null,
   };
 }
 

@@ -42,6 +42,9 @@ function isMeaningful(word: string): boolean {
   return word.length > 2 && !STOP_WORDS.has(word) && !/^\d+$/.test(word);
 }
 
+/** Sentences that lean on the one before them make poor key points. */
+const LEANING = /^(?:They|It|He|She|His|Her|This|These|Those|Such|But|And|However|Both|Then)\b/;
+
 /** The sentences of a text; headings, list marks and line breaks within a paragraph are dropped. */
 export function sentencesOf(text: string): string[] {
   const sentences: string[] = [];
@@ -75,6 +78,23 @@ export function shorten(sentence: string, maxWords = MAX_WORDS): string {
  * beginning helps a little, and what repeats a sentence chosen before counts less.
  */
 export function extract(document: string): Extract {
+  const known = recent.get(document);
+  if (known !== undefined) return known;
+  const found = extractAnew(document);
+  if (document.length <= MAX_REMEMBERED_CHARS) recent.set(document, found);
+  for (const oldest of recent.keys()) {
+    if (recent.size <= MAX_REMEMBERED) break;
+    recent.delete(oldest);
+  }
+  return found;
+}
+
+/** The steps of a chain ask about the same document, and extraction is nine tenths of the work of a call. */
+const recent = new Map<string, Extract>();
+const MAX_REMEMBERED = 200;
+const MAX_REMEMBERED_CHARS = 50_000;
+
+function extractAnew(document: string): Extract {
   const all = sentencesOf(document);
   const counts = new Map<string, number>();
   let words = 0;
@@ -98,8 +118,11 @@ export function extract(document: string): Extract {
     let weight = 0;
     for (const word of meaningful) weight += Math.log1p(counts.get(word) ?? 0);
     const complete = length >= MIN_WORDS && /[.!?…"”')\]]$/.test(sentence) ? 1 : 0.2;
+    const standing = LEANING.test(sentence) ? 0.75 : 1;
     const lead = 1 + 0.25 * Math.exp(-index / 8);
-    return [{ text: shorten(sentence), score: (weight / Math.sqrt(length + 6)) * complete * lead, meaningful }];
+    return [
+      { text: shorten(sentence), score: (weight / Math.sqrt(length + 6)) * complete * standing * lead, meaningful },
+    ];
   });
   return { ranked: rank(candidates), positions, keywords: keywords.slice(0, 50), words };
 }

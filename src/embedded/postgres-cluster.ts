@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { chownSync, existsSync, lstatSync, readFileSync, realpathSync } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { HoldfastError } from '../contracts/errors.js';
@@ -53,9 +54,9 @@ export async function prepareCluster(options: ClusterOptions): Promise<Cluster> 
   let data = entry;
   if (isLink) data = realpathSync(entry);
   else if (!existsSync(entry) && !(await canEnter(directory, account))) {
-    const hash = createHash('sha256').update(resolve(directory)).digest('hex').slice(0, 16);
-    data = join(options.systemDirectory ?? SYSTEM_DIRECTORY, hash, 'postgres');
-    await mkdir(dirname(data), { recursive: true, mode: 0o755 });
+    const systemDirectory = options.systemDirectory ?? SYSTEM_DIRECTORY;
+    await removeForgotten(systemDirectory);
+    data = join(await placeOutside(directory, systemDirectory), 'postgres');
     if (existsSync(data) && !existsSync(passwordFile)) {
       // The state directory was deleted since: what it said cannot be meant any more, but deleting is for people.
       const aside = `${data}.abandoned-${Date.now()}`;
@@ -67,6 +68,34 @@ export async function prepareCluster(options: ClusterOptions): Promise<Cluster> 
   const password = existsSync(data) ? readPassword(passwordFile, entry) : await initialise(options, data, passwordFile);
   if (data !== entry && !isLink) await symlink(data, entry);
   return { data, password };
+}
+
+/** File beside data that lies outside of its state directory; holds the path of that directory. */
+const ORIGIN = 'state-directory';
+
+async function placeOutside(directory: string, systemDirectory: string): Promise<string> {
+  const origin = resolve(directory);
+  const place = join(systemDirectory, createHash('sha256').update(origin).digest('hex').slice(0, 16));
+  await mkdir(place, { recursive: true, mode: 0o755 });
+  await writeFile(join(place, ORIGIN), `${origin}\n`, { mode: 0o600 });
+  return place;
+}
+
+/** Deletes the data of temporary state directories that are gone, as tests leave them; other data stays for ever. */
+async function removeForgotten(systemDirectory: string): Promise<void> {
+  const temporary = [tmpdir(), '/tmp', '/var/tmp'].map((path) => `${path}/`);
+  for (const name of await readdir(systemDirectory).catch(() => [])) {
+    const origin = await readFile(join(systemDirectory, name, ORIGIN), 'utf8').then(
+      (text) => text.trim(),
+      () => null,
+    );
+    if (!origin || existsSync(origin) || !temporary.some((path) => origin.startsWith(path))) continue;
+    const holder = Number.parseInt(
+      await readFile(join(systemDirectory, name, 'postgres', 'postmaster.pid'), 'utf8').catch(() => ''),
+      10,
+    );
+    if (!identifyProcess(holder)) await rm(join(systemDirectory, name), { recursive: true, force: true });
+  }
 }
 
 function readPassword(passwordFile: string, entry: string): string {

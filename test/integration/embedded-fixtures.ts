@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { type Exit, identifyProcess, type OnSpawn } from '../../src/embedded/processes.js';
@@ -9,6 +9,7 @@ import { until } from '../../src/embedded/waiting.js';
 /** Directly under /tmp: the unprivileged user that PostgreSQL runs as must get there. */
 export function temporaryDirectory(parent = '/tmp'): { path: string; remove: () => void } {
   const path = mkdtempSync(join(parent, 'holdfast-test-'));
+  chmodSync(path, 0o755);
   return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }) };
 }
 

@@ -1,9 +1,9 @@
 import {
-  chmodSync,
   chownSync,
   copyFileSync,
   existsSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -46,7 +46,6 @@ describe('embedded PostgreSQL', () => {
 
   beforeEach(async () => {
     directory = temporaryDirectory();
-    if (isRoot) chmodSync(directory.path, 0o755);
     spawns = watchSpawns();
     port = await findFreePort();
   });
@@ -180,13 +179,27 @@ describe('embedded PostgreSQL', () => {
 
       // Whoever deletes the state directory wants to begin anew, but the old data is not deleted unasked.
       rmSync(state, { recursive: true });
+      // What a temporary state directory left outside goes when that directory is gone; other data stays.
+      const system = join(directory.path, 'system');
+      const leave = (name: string, origin: string) => {
+        mkdirSync(join(system, name));
+        writeFileSync(join(system, name, 'state-directory'), origin);
+      };
+      leave('of-a-test', join(directory.path, 'gone'));
+      leave('of-a-disk-that-is-not-mounted', '/mnt/holdfast-elsewhere/state');
+      leave('of-a-state-that-is-there', directory.path);
       const lines: string[] = [];
       const third = await startPostgres(options({ directory: state, log: (line) => lines.push(line) }));
       await expect(query(third.url, 'select one from kept')).rejects.toThrow(/does not exist/);
       expect(lines.join('\n')).toContain('moved aside');
       await third.stop();
+      expect(
+        readdirSync(system)
+          .filter((name) => name.startsWith('of-'))
+          .sort(),
+      ).toEqual(['of-a-disk-that-is-not-mounted', 'of-a-state-that-is-there']);
 
-      rmSync(join(directory.path, 'system'), { recursive: true });
+      rmSync(system, { recursive: true });
       await expect(startPostgres(options({ directory: state }))).rejects.toMatchObject({ code: 'DIRECTORY_DAMAGED' });
     } finally {
       closed.remove();

@@ -143,6 +143,13 @@ describe('faults of the answer itself', () => {
     expect(JSON.parse(textOf(await client.messages.create(ask(prompt))))).toHaveProperty('a');
   });
 
+  it('spare a call that asks for text, and stay for one that asks for JSON', async () => {
+    const { simulator, client } = await simulate({ faults: [{ kind: 'invalid_schema', times: 1 }] });
+    await client.messages.create(ask('Summarize.'));
+    await client.messages.create(ask(prompt));
+    expect(simulator.calls().map((call) => call.fault)).toEqual([null, 'invalid_schema']);
+  });
+
   it('give JSON that is cut off', async () => {
     const { client } = await simulate({ faults: [{ kind: 'malformed_output' }] });
     const message = await client.messages.create(ask(prompt));

@@ -7,7 +7,7 @@ import {
 } from '../../src/embedded/simulated-claude/index.js';
 
 export const MODEL = 'claude-sonnet-5-5';
-export const NO_LATENCY = { firstTokenMs: 0, msPerOutputToken: 0, msPerInputToken: 0 };
+const NO_LATENCY = { firstTokenMs: 0, msPerOutputToken: 0, msPerInputToken: 0 };
 
 export const DOCUMENT = `The harbour of Merrow was rebuilt between 1954 and 1961 after a storm had destroyed the old quay.
 The city council paid for the new harbour with a loan of four million pounds, which it repaid within twenty years.

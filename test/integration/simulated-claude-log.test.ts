@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,6 +36,16 @@ describe('the call log', () => {
     expect(third!.requestHash).not.toBe(first!.requestHash);
     expect(JSON.stringify(simulator.calls())).not.toContain('test-key');
     expect(Date.parse(first!.finishedAt!)).toBeGreaterThanOrEqual(Date.parse(first!.startedAt));
+  });
+
+  it('notes a client that goes away during its upload as aborted', async () => {
+    const { simulator } = await simulate();
+    const upload = request(`${simulator.url}/v1/messages`, { method: 'POST', headers: { 'content-length': '1000' } });
+    upload.on('error', () => {});
+    await new Promise<void>((resolve) => upload.write('{"model":', () => resolve()));
+    upload.destroy();
+    const call = await simulator.waitForCall((candidate) => candidate.state !== 'open');
+    expect(call).toMatchObject({ state: 'aborted', status: null });
   });
 
   it('keeps only as many calls as it is told', async () => {

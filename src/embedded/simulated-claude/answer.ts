@@ -88,6 +88,13 @@ function withStopSequences(
   return { tokens: splitTokens(text.slice(0, end)), stopReason, stopSequence };
 }
 
+/** Whether the answer to a request follows a schema: the provider's format, one in the prompt, or a tool's input. */
+export function wantsJson(request: MessagesRequest): boolean {
+  if (request.output_config?.format) return true;
+  const conversation = readConversation(request);
+  return conversation.promptedSchema !== null || chosenTool(request, conversation) !== null;
+}
+
 /**
  * The answer to a request: JSON when a schema is given (by the provider's format or in the prompt), a tool call when one
  * is wanted, else text. It depends on the request and on nothing else, except on a fault that concerns the answer.

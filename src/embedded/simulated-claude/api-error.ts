@@ -24,7 +24,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   api_error: 'Internal server error',
 };
 
-export function errorTypeOf(status: number): string {
+function errorTypeOf(status: number): string {
   return ERROR_TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error');
 }
 

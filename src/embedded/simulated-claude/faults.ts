@@ -7,7 +7,8 @@ import { ApiError } from './api-error.js';
  * - `early_end`: the stream ends, properly closed, after a part of the answer.
  * - `malformed_json`: the response itself is not JSON (one event of a stream, or the body).
  * - `malformed_output`: a proper response whose answer is JSON cut off in the middle.
- * - `invalid_schema`: a proper response whose answer is JSON of a wrong shape.
+ * - `invalid_schema`: a proper response whose answer is JSON of a wrong shape. These two strike only calls that ask for
+ *   JSON, by an output format, a schema in the prompt or a tool.
  * - `refusal`: stop reason `refusal`; `max_tokens`: the answer is cut with stop reason `max_tokens`.
  * - `slow`: the call takes `factor` times as long.
  */
@@ -67,7 +68,12 @@ export interface FaultSubject {
   readonly model: string;
   readonly rawBody: string;
   readonly apiKey: string;
+  /** Whether the answer will be JSON for a schema. */
+  readonly structured: () => boolean;
 }
+
+/** Kinds that need JSON to spoil; a call that wants text must not use them up. */
+const STRUCTURED_KINDS: readonly FaultKind[] = ['invalid_schema', 'malformed_output'];
 
 /** mulberry32: small, seeded, good enough for dice. */
 export function createDice(seed: number): () => number {
@@ -123,6 +129,7 @@ export class Faults {
       if (rule.match?.model !== undefined && rule.match.model !== subject.model) continue;
       if (rule.match?.contains !== undefined && !subject.rawBody.includes(rule.match.contains)) continue;
       if (rule.match?.key !== undefined && !subject.apiKey.endsWith(rule.match.key)) continue;
+      if (STRUCTURED_KINDS.includes(rule.kind) && !subject.structured()) continue;
       entry.seen++;
       if (entry.seen <= (rule.skip ?? 0)) continue;
       if (rule.rate !== undefined && this.#dice() >= rule.rate) continue;

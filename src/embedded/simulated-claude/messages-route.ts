@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { composeAnswer } from './answer.js';
+import { composeAnswer, wantsJson } from './answer.js';
 import { ApiError } from './api-error.js';
 import type { CallLog } from './call-log.js';
 import { lastUserText } from './conversation.js';
@@ -71,11 +71,17 @@ export async function messagesRoute(state: SimulatorState, exchange: Exchange): 
       requestHash: hashRequest(request),
       lastUserText: lastUserText(request),
     });
-    const fault = state.faults.strike({ model: model.id, rawBody, apiKey: key });
+    const fault = state.faults.strike({
+      model: model.id,
+      rawBody,
+      apiKey: key,
+      structured: () => wantsJson(request),
+    });
     if (fault !== null) call.note({ fault: fault.id ?? fault.kind });
     await answerCall(state, exchange, call, { request, model, key, fault });
   } catch (error) {
-    if (exchange.gone.aborted) {
+    // A client that goes away during its upload breaks the request before the response notices.
+    if (exchange.gone.aborted || !exchange.request.complete) {
       call.finish('aborted');
     } else {
       const failure = error instanceof ApiError ? error : new ApiError(500, `the simulator failed: ${String(error)}`);

@@ -8,7 +8,7 @@ import { HoldfastError } from '../contracts/errors.js';
 import { readStack } from '../embedded/stack.js';
 import { contextWindowOf } from '../models/context-windows.js';
 import { openStore } from '../store/database.js';
-import { createPayloadStorage } from '../store/payload-storage.js';
+import { createPayloadCodec } from '../store/payload-codec.js';
 
 /** Reads the configuration for a command: its flags, the environment, the configuration file, the defaults. */
 export function configOf(command: Command): Promise<HoldfastConfig> {
@@ -79,7 +79,7 @@ export function connectClient(
   targets: Targets,
 ): { readonly client: HoldfastClient; readonly close: () => Promise<void> } {
   const store = openStore(targets.databaseUrl, { maxConnections: 4 });
-  const temporal = linkTemporal(targets.temporal, createPayloadStorage(store));
+  const temporal = linkTemporal(targets.temporal, createPayloadCodec(store));
   const limits = {
     maxInputBytes: config.maxInputBytes,
     contextWindowOf: (model: string) => contextWindowOf(model, config.contextWindows)?.contextTokens ?? null,

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { EXIT, HoldfastError } from '../contracts/errors.js';
 
 /** Where a command prints: results on stdout, everything else on stderr. */
@@ -28,7 +29,7 @@ export function reportError(error: unknown): number {
     return error.exitCode;
   }
   // A defect of ours: the stack is what a bug report needs.
-  process.stderr.write(`Unexpected error: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(`Unexpected error: ${inspect(error)}\n`);
   return EXIT.failed;
 }
 

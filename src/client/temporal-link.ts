@@ -1,5 +1,5 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
-import type { ExternalStorage } from '@temporalio/common';
+import type { PayloadCodec } from '@temporalio/common';
 import { HoldfastError } from '../contracts/errors.js';
 
 export interface TemporalTarget {
@@ -22,7 +22,7 @@ const CALL_MS = 10_000;
 // UNAVAILABLE and DEADLINE_EXCEEDED, as in the gRPC specification.
 const UNREACHABLE_CODES: readonly number[] = [14, 4];
 
-export function linkTemporal(target: TemporalTarget, payloadStorage?: ExternalStorage): TemporalLink {
+export function linkTemporal(target: TemporalTarget, payloadCodec?: PayloadCodec): TemporalLink {
   let client: Promise<Client> | undefined;
 
   async function connect(): Promise<Client> {
@@ -34,7 +34,7 @@ export function linkTemporal(target: TemporalTarget, payloadStorage?: ExternalSt
     return new Client({
       connection,
       namespace: target.namespace,
-      ...(payloadStorage === undefined ? {} : { dataConverter: { externalStorage: payloadStorage } }),
+      ...(payloadCodec === undefined ? {} : { dataConverter: { payloadCodecs: [payloadCodec] } }),
     });
   }
 

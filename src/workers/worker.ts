@@ -12,7 +12,7 @@ import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, modelTaskQueue } from '../contr
 import { openStore } from '../store/database.js';
 import { announceWorker } from '../store/liveness.js';
 import { migrate } from '../store/migrate.js';
-import { createPayloadStorage } from '../store/payload-storage.js';
+import { createPayloadCodec } from '../store/payload-codec.js';
 import { bundleWorkflows } from './bundle.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { startSweeper } from './sweeper.js';
@@ -71,12 +71,12 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
     );
     await registerSearchAttributes(clientConnection, temporal.namespace);
 
-    const externalStorage = createPayloadStorage(store);
+    const dataConverter = { payloadCodecs: [createPayloadCodec(store)] };
     const engine = createEngineActivities({ store, steps: app.steps, routing });
     const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'> & object = {
       connection,
       namespace: temporal.namespace,
-      dataConverter: { externalStorage },
+      dataConverter,
       shutdownGraceTime: settings.shutdownGraceMs,
     };
     const workers = [
@@ -116,7 +116,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
     const client = new Client({
       connection: clientConnection,
       namespace: temporal.namespace,
-      dataConverter: { externalStorage },
+      dataConverter,
     });
     const sweeper = startSweeper(store, client, log);
     closing.push(() => sweeper.stop());

@@ -1,9 +1,9 @@
-import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoldfastError } from '../contracts/errors.js';
 import { cacheDirectory, locateTemporal } from './binaries.js';
-import { type DirectoryLock, lockDirectory } from './directory-lock.js';
+import type { DirectoryLock } from './directory-lock.js';
 import { KeptPart } from './kept-part.js';
 import { ChildList } from './leftovers.js';
 import { type NodePart, startNodePart } from './node-part.js';
@@ -12,6 +12,7 @@ import { type PostgresServer, startPostgres } from './postgres-server.js';
 import { identifyProcess, type OnSpawn, signalProcess } from './processes.js';
 import { type StackInfo, type StackReady, stackFile, writeJson } from './stack-files.js';
 import { choosePorts, type StackPorts } from './stack-ports.js';
+import { makeDirectory, takeDirectory } from './state-directory.js';
 import { startTemporalServer, type TemporalServer } from './temporal-server.js';
 import { Watchdog } from './watchdog.js';
 
@@ -89,7 +90,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 async function startOnce(options: StackOptions): Promise<Stack> {
-  const stack = new RunningStack(options, lockDirectory(options.directory));
+  const stack = new RunningStack(options, await takeDirectory(options.directory));
   const onAbort = () => void stack.stop();
   options.signal?.addEventListener('abort', onAbort);
   try {
@@ -295,22 +296,5 @@ class RunningStack implements Stack {
     writeJson(stackFile(this.options.directory), info);
     if (this.options.readyFile) writeJson(this.options.readyFile, this.ready);
     this.options.onChange?.(this.ready);
-  }
-}
-
-/** Root's directory can be entered by everybody, but not listed: PostgreSQL runs as another user and must get to its data. */
-function makeDirectory(directory: string): void {
-  const isRoot = process.getuid?.() === 0;
-  try {
-    const isNew = !existsSync(directory);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    if (isNew && isRoot) chmodSync(directory, 0o711);
-  } catch (cause) {
-    throw new HoldfastError(
-      'BAD_CONFIGURATION',
-      `The state directory ${directory} cannot be made: ${(cause as Error).message}`,
-      'Choose another state directory (HOLDFAST_DIR).',
-      { cause },
-    );
   }
 }

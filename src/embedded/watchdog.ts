@@ -8,6 +8,7 @@ import type { Exit } from './processes.js';
  * Ctrl-C and the end of a terminal do not reach it.
  */
 const PROGRAM = `
+process.title = 'holdfast-watchdog';
 const children = new Map();
 let rest = '';
 process.stdin.setEncoding('utf8');

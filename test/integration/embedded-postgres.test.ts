@@ -97,7 +97,7 @@ describe('embedded PostgreSQL', () => {
     const script = runScript(
       (src) => `
         const { startPostgres } = await import('${src}/embedded/postgres-server.ts');
-        await startPostgres({ directory: '${state}', port: ${port}, log() {}, cacheDirectory: '/none', systemDirectory: '${directory.path}/system' });
+        await startPostgres({ directory: '${state}', port: ${port}, log() {}, cacheDirectory: '${directory.path}/cache', systemDirectory: '${directory.path}/system' });
       `,
     );
     const isUnderWay = () => existsSync(state) && readdirSync(state).some((name) => name.startsWith('postgres.init-'));

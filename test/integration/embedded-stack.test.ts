@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -136,7 +136,7 @@ describe('the embedded stack', () => {
         const { execFileSync } = await import('node:child_process');
         await startStack({ ...stackWithStandIns('${state}'), log: console.log });
         console.log('watchdog ' + execFileSync('ps', ['-o', 'pid=,args=', '--ppid', process.pid]).toString()
-          .split('\\n').find((line) => line.includes('const children')).trim().split(' ')[0] + ' started');
+          .split('\\n').find((line) => line.includes('holdfast-watchdog')).trim().split(' ')[0] + ' started');
         setInterval(() => {}, 1000);
       `,
       );
@@ -176,6 +176,11 @@ describe('the embedded stack', () => {
     expect(lines.join('\n')).toMatch(/in use by another program/);
     await second.stop();
     await squatter.close();
+  });
+
+  it('refuses a state directory that is a file', async () => {
+    writeFileSync(state, '');
+    await expect(start()).rejects.toMatchObject({ code: 'BAD_CONFIGURATION', message: expect.stringContaining(state) });
   });
 
   it('stops all of it when a part cannot start, and says what the part said', async () => {

@@ -28,11 +28,11 @@ async function follow(client: HoldfastClient, id: string, title: string, signal:
     signal.throwIfAborted();
     const status = await client.status(id);
     const changes = [
-      { what: 'chain', now: status.state },
       ...status.steps.map(({ name, call, state, attempts }) => ({
         what: call === 1 ? name : `${name} ${call}`,
         now: attempts > 1 ? `${state}, attempt ${attempts}` : state,
       })),
+      { what: 'chain', now: status.state },
     ];
     for (const { what, now } of changes) {
       if (seen.get(what) !== now) say(`${elapsed()}  ${title.padEnd(24)} ${what.padEnd(10)} ${now}`);
@@ -75,7 +75,10 @@ function report(title: string, status: ChainStatus, uiUrl: string | null, namesp
   say(`\n── ${title} (${status.tenant}) ── ${status.state}, ${formatCost(status.costMicroUsd)}`);
   const output = status.output as { analysis: { keyPoints: string[] }; summary: string } | null;
   if (output === null) say(status.message ?? formatOutput(status.holds));
-  else say(`${output.analysis.keyPoints.map((point, index) => ` ${index + 1}. ${point}`).join('\n')}\n\n${output.summary}`);
+  else
+    say(
+      `${output.analysis.keyPoints.map((point, index) => ` ${index + 1}. ${point}`).join('\n')}\n\n${output.summary}`,
+    );
   say(`\n${formatSteps(status.steps)}`);
   if (uiUrl !== null) say(`${uiUrl}/namespaces/${namespace}/workflows/${encodeURIComponent(status.id)}`);
 }

@@ -10,8 +10,8 @@ import {
   type TokenUsage,
 } from '../contracts/models.js';
 import { REASONS, type ReasonCode } from '../contracts/reasons.js';
-import type { ChainRow } from '../store/chains.js';
 import { type AttemptRow, endAttempt, openAttempt, succeedAttempt } from '../store/attempts.js';
+import type { ChainRow } from '../store/chains.js';
 import { isUnreachable, type Store } from '../store/database.js';
 import type { PreparedCall } from './prepare-call.js';
 import { laneOf, type StepRouting } from './route-step.js';

@@ -35,7 +35,9 @@ export function prepareCall(step: AnyStep, call: StepCall, conversation: readonl
     cache: step.cache ?? '5m',
   };
   const { turns: _, ...rest } = request;
-  const promptHash = createHash('sha256').update(JSON.stringify([rest, userTurn])).digest('hex');
+  const promptHash = createHash('sha256')
+    .update(JSON.stringify([rest, userTurn]))
+    .digest('hex');
   return { step, request, userTurn, promptHash };
 }
 
@@ -45,7 +47,10 @@ function renderPrompt(step: AnyStep, call: StepCall): string {
     const parsed = step.input.safeParse(input);
     if (!parsed.success) {
       const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'input'}: ${message}`);
-      throw stepFailure('malformed_payload', `The input of ${call.step} does not fit its schema: ${problems.join('; ')}.`);
+      throw stepFailure(
+        'malformed_payload',
+        `The input of ${call.step} does not fit its schema: ${problems.join('; ')}.`,
+      );
     }
     input = parsed.data;
   }

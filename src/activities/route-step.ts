@@ -31,7 +31,11 @@ export function planCall(
   const step = Object.hasOwn(steps, call.step) ? steps[call.step] : undefined;
   if (step === undefined) {
     const known = Object.keys(steps).sort().join(', ');
-    return { kind: 'hold', reason: 'unsupported_step', message: `No step ${call.step} is registered; known: ${known}.` };
+    return {
+      kind: 'hold',
+      reason: 'unsupported_step',
+      message: `No step ${call.step} is registered; known: ${known}.`,
+    };
   }
   const priority = call.priority ?? chain.priority;
   const callMs = step.timeoutMs ?? routing.callTimeoutMs;

@@ -15,7 +15,11 @@ export function stepFailure(reason: ReasonCode, message: string, cause?: unknown
 }
 
 /** A failure after which Temporal gives the call out again, `delayMs` milliseconds later. */
-export function tryAgain(reason: ReasonCode | 'store_unreachable', message: string, delayMs: number): ApplicationFailure {
+export function tryAgain(
+  reason: ReasonCode | 'store_unreachable',
+  message: string,
+  delayMs: number,
+): ApplicationFailure {
   return ApplicationFailure.create({
     type: reason,
     message: `${reason}: ${message}`,

@@ -123,7 +123,12 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     await stopIfCutShort(paid);
     const checked = check(prepared, paid.response.text);
     if (!checked.ok) {
-      await paid.reject({ reason: 'schema_mismatch', message: checked.error, answer: paid.response.text, spent: false });
+      await paid.reject({
+        reason: 'schema_mismatch',
+        message: checked.error,
+        answer: paid.response.text,
+        spent: false,
+      });
       return { answer: paid.response.text, problem: checked.error };
     }
     const turns = encodeTurns(call.continues, [prepared.userTurn, textTurn('assistant', paid.response.text)]);
@@ -176,4 +181,3 @@ function cutShort({ stopReason, text }: ModelResponse): { reason: ReasonCode; me
 function check({ step }: PreparedCall, text: string): { ok: true; value: unknown } | { ok: false; error: string } {
   return step.output === undefined ? { ok: true, value: text } : parseOutput<unknown>(step.output, text);
 }
-

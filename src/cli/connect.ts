@@ -5,7 +5,7 @@ import { linkTemporal, type TemporalTarget } from '../client/temporal-link.js';
 import { type HoldfastConfig, loadConfig } from '../config/index.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { HoldfastError } from '../contracts/errors.js';
-import { readStack } from '../embedded/stack.js';
+import { readStack } from '../embedded/stack-files.js';
 import { contextWindowOf } from '../models/context-windows.js';
 import { openStore } from '../store/database.js';
 import { createPayloadCodec } from '../store/payload-codec.js';
@@ -54,9 +54,9 @@ export function targetsOf(config: HoldfastConfig): Targets {
   };
 }
 
-/** The chains and steps in use: the shipped ones, and those that the configuration file registers. */
-export function applicationOf(_config: HoldfastConfig): Application {
-  return shippedApplication;
+/** The chains and steps in use: those that the configuration file registers, otherwise the shipped ones. */
+export function applicationOf(config: HoldfastConfig): Application {
+  return config.app ?? shippedApplication;
 }
 
 /** Runs something with a client on the targets of the configuration, and closes what it opened. */

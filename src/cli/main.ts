@@ -1,4 +1,4 @@
-import { CommanderError, Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addChainCommands } from './commands/chains.js';
 import { addProcessCommands } from './commands/processes.js';

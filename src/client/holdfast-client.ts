@@ -100,7 +100,7 @@ export class HoldfastClient {
 
   /** Sends held steps on their way again: all open holds of the chain, or one. Others go on undisturbed. */
   async retry(id: string, decision: Omit<HoldDecision, 'verdict'>, holdId?: string): Promise<RetryResult> {
-    const { store, temporal } = this.options;
+    const { store } = this.options;
     const row = await this.chain(id);
     const all = await this.query(() => listHolds(store, id));
     if (holdId !== undefined && !all.some((hold) => hold.id === holdId)) {
@@ -109,7 +109,9 @@ export class HoldfastClient {
     }
     const chosen = all.filter((hold) => (holdId === undefined ? hold.decided_at === null : hold.id === holdId));
     if (chosen.length === 0 || isClosed(row.state)) {
-      const remedy = isClosed(row.state) ? 'A closed chain cannot be retried; submit it anew.' : 'There is nothing to retry.';
+      const remedy = isClosed(row.state)
+        ? 'A closed chain cannot be retried; submit it anew.'
+        : 'There is nothing to retry.';
       throw new HoldfastError('NOT_HELD', `${id} is ${row.state}, not held.`, remedy);
     }
     const holds: { id: string; outcome: HoldOutcome }[] = [];
@@ -127,7 +129,10 @@ export class HoldfastClient {
         `See \`holdfast status ${id}\`.`,
       );
     }
-    const warning = await this.deliver(id, holds.map((hold) => hold.id));
+    const warning = await this.deliver(
+      id,
+      holds.map((hold) => hold.id),
+    );
     return { id, holds, ...(warning === undefined ? {} : { warning }) };
   }
 
@@ -205,4 +210,3 @@ function reportedProblem(view: WorkflowView | undefined): string | null {
   if (!Array.isArray(problems) || problems.length === 0) return null;
   return `The workflow's code keeps failing (${problems.join(', ')}). Deploy a version that can go on from its history.`;
 }
-

@@ -4,7 +4,7 @@ export type ChainState = 'queued' | 'running' | 'held' | 'stuck' | 'completed' |
 /** States in which nothing more will happen. */
 export type ClosedState = Extract<ChainState, 'completed' | 'failed' | 'cancelled'>;
 
-export const CLOSED_STATES: readonly ClosedState[] = ['completed', 'failed', 'cancelled'];
+const CLOSED_STATES: readonly ClosedState[] = ['completed', 'failed', 'cancelled'];
 
 export function isClosed(state: ChainState): state is ClosedState {
   return (CLOSED_STATES as readonly ChainState[]).includes(state);

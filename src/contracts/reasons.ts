@@ -110,11 +110,6 @@ export const REASONS = {
     meaning: 'The worker knows no step of this name.',
     suggestedAction: 'Deploy a worker that has the step, then retry.',
   },
-  result_too_large: {
-    permanence: 'permanent',
-    meaning: 'The result is larger than what can be stored.',
-    suggestedAction: 'Lower max tokens or split the step, then retry.',
-  },
 } as const satisfies Record<string, Reason>;
 
 export type ReasonCode = keyof typeof REASONS;

@@ -1,4 +1,9 @@
-import { type Client, type WorkflowExecutionDescription, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import {
+  type Client,
+  type WorkflowExecutionDescription,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import type { ChainEnd, ChainRow } from '../store/chains.js';
 import { closeChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
@@ -10,7 +15,7 @@ export type WorkflowView =
   | { readonly kind: 'missing' };
 
 /** Asks Temporal about the workflow of a chain. */
-export async function viewWorkflow(temporal: Client, id: string): Promise<WorkflowView> {
+async function viewWorkflow(temporal: Client, id: string): Promise<WorkflowView> {
   try {
     const description = await temporal.workflow.getHandle(id).describe();
     if (description.status.name === 'RUNNING') return { kind: 'open', description };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { DEFAULT_TENANT, MAX_TENANT_BYTES } from '../contracts/chains.js';
 import type { Application, ChainDefinition } from '../contracts/chain-definition.js';
+import { DEFAULT_TENANT, MAX_TENANT_BYTES } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, isPriority, PRIORITIES } from '../contracts/priority.js';
 import type { NewChain } from '../store/chains.js';
@@ -80,7 +80,10 @@ function validTenant(tenant: string): string {
 
 function validKey(key: string): string {
   if (key.length === 0 || key.length > 256 || CONTROL_CHARACTERS.test(key)) {
-    throw invalid('The key is empty, longer than 256 characters or has control characters.', 'Use a shorter, plain key.');
+    throw invalid(
+      'The key is empty, longer than 256 characters or has control characters.',
+      'Use a shorter, plain key.',
+    );
   }
   return key;
 }

@@ -34,8 +34,10 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
         oid === INT8 ? parseNumber : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
     },
   });
-  // Without a listener a connection that breaks while idle would end the process.
+  // Without listeners a connection that breaks between two queries, idle or taken, would end the process. Whoever uses
+  // it next gets the error from its query.
   pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
   const where = placeOf(url);
   return {
     db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }),

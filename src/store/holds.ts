@@ -87,7 +87,12 @@ export async function decideHold(
     const at = new Date();
     await trx
       .updateTable('hold')
-      .set({ verdict: decision.verdict, decided_by: decision.by, decided_at: at, note: decision.note === undefined ? null : storable(decision.note) })
+      .set({
+        verdict: decision.verdict,
+        decided_by: decision.by,
+        decided_at: at,
+        note: decision.note === undefined ? null : storable(decision.note),
+      })
       .where('chain_id', '=', scope.chainId)
       .where('first_run_id', '=', scope.firstRunId)
       .where('id', '=', holdId)

@@ -11,7 +11,7 @@ const { Payload: PayloadMessage } = proto.temporal.api.common.v1;
  * Payloads from this size on, in bytes, are stored once and travel as a reference, so that history grows by a constant
  * for each step. Smaller ones stay readable in Temporal's UI.
  */
-export const INLINE_PAYLOAD_BYTES = 4_096;
+const INLINE_PAYLOAD_BYTES = 4_096;
 
 const REFERENCE_ENCODING = 'binary/holdfast-blob';
 const REMEMBERED_TENANTS = 10_000;

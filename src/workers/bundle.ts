@@ -4,7 +4,7 @@ import { bundleWorkflowCode, DefaultLogger, type WorkflowBundle } from '@tempora
 const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 
 /** Module of the engine's interceptors; it belongs into every bundle. */
-export const ENGINE_INTERCEPTORS = fileURLToPath(new URL(`../workflows/interceptors${extension}`, import.meta.url));
+const ENGINE_INTERCEPTORS = fileURLToPath(new URL(`../workflows/interceptors${extension}`, import.meta.url));
 
 /** Bundles an application's workflows with the engine. Throws when something in it must not enter the sandbox. */
 export function bundleWorkflows(workflowsPath: string): Promise<WorkflowBundle> {

@@ -284,7 +284,14 @@ describe('conversations', () => {
 });
 
 describe('holds', () => {
-  const hold = { holdId: 'analyze-1', kind: 'failure', reason: 'refusal', step: 'analyze', call: 1, message: 'no' } as const;
+  const hold = {
+    holdId: 'analyze-1',
+    kind: 'failure',
+    reason: 'refusal',
+    step: 'analyze',
+    call: 1,
+    message: 'no',
+  } as const;
 
   async function held() {
     const { row } = await insertChain(store, newChain());

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -16,6 +16,8 @@ declare module 'vitest' {
 /** One PostgreSQL for the whole run: each file takes a database of its own, so that files do not see each other. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-test-'));
+  // PostgreSQL does not run as root; whoever it runs as must be able to enter.
+  await chmod(directory, 0o755);
   const postgres = await startPostgres({
     directory,
     port: await findFreePort(),

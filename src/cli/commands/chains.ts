@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
 import { userInfo } from 'node:os';
+import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { EXIT, HoldfastError } from '../../contracts/errors.js';
+import type { HoldfastClient } from '../../client/holdfast-client.js';
 import type { ChainState } from '../../contracts/chains.js';
+import { EXIT, HoldfastError } from '../../contracts/errors.js';
 import type { ChainStatus } from '../../contracts/status.js';
-import { withClient } from '../connect.js';
 import { formatOutput, formatStatus } from '../format-status.js';
 import { createOutput } from '../output.js';
 
@@ -30,7 +30,10 @@ export function addChainCommands(program: Command): void {
     .option('--key <key>', 'idempotency key: the same key is the same chain, for ever')
     .option('--wait', 'wait until it has ended or is held')
     .option('--json', 'print one JSON document')
-    .addHelpText('after', '\nExample:\n  holdfast submit analyzeDocument --input report.json --tenant acme --wait --json')
+    .addHelpText(
+      'after',
+      '\nExample:\n  holdfast submit analyzeDocument --input report.json --tenant acme --wait --json',
+    )
     .action(submit);
   program
     .command('status')
@@ -55,7 +58,8 @@ export function addChainCommands(program: Command): void {
     .option('--json', 'print one JSON document')
     .action(async (id: string, flags: { json?: boolean }, command: Command) => {
       const result = await withClient(command, (client) => client.cancel(id));
-      const text = result.state === 'cancelled' ? `${id} is cancelled.` : `${id} is ${result.state}; cancellation is asked for.`;
+      const text =
+        result.state === 'cancelled' ? `${id} is cancelled.` : `${id} is ${result.state}; cancellation is asked for.`;
       createOutput(flags.json === true).result(result, text);
     });
 }
@@ -115,4 +119,10 @@ async function readInput(file: string): Promise<unknown> {
     const detail = error instanceof Error ? error.message : String(error);
     throw new HoldfastError('INVALID_INPUT', `${name} is not JSON: ${detail}.`, 'Correct it.', { cause: error });
   }
+}
+
+/** Connects when a command needs it: `--help` does not. */
+async function withClient<Result>(command: Command, run: (client: HoldfastClient) => Promise<Result>): Promise<Result> {
+  const connect = await import('../connect.js');
+  return connect.withClient(command, run);
 }

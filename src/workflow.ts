@@ -1,0 +1,3 @@
+/** What workflow code uses: chains import this, and nothing else of ours. */
+export type { StepOptions, StepResult } from './contracts/steps.js';
+export { proxySteps } from './workflows/steps.js';

@@ -1,0 +1,204 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { HoldfastClient } from '../../src/client/holdfast-client.js';
+import type { ChainStatus } from '../../src/contracts/status.js';
+import type { CallRecord } from '../../src/embedded/simulated-claude/index.js';
+import type { Store } from '../../src/store/database.js';
+import { StackProcess, until } from '../support/stack-process.js';
+
+const CHAINS = 10;
+
+let stack: StackProcess;
+let round = 0;
+
+beforeAll(async () => {
+  stack = await StackProcess.start();
+});
+afterAll(() => stack?.stop());
+beforeEach(async () => {
+  round += 1;
+  await stack.simulator('DELETE', 'calls');
+  await stack.simulator('PUT', 'latency', { firstTokenMs: 1_500, msPerOutputToken: 2, msPerInputToken: 0 });
+});
+
+const documentOf = (index: number): string =>
+  `Report ${round}-${index} is about bridges. Bridge ${round}-${index} carries ${index * 100 + 7} lorries a day. ` +
+  'Its steel was painted last spring. The paint will last for ten years. Two joints need care before winter. ' +
+  'The council has set money aside for them.';
+
+async function submitAll(client: HoldfastClient): Promise<string[]> {
+  const submitted = await Promise.all(
+    Array.from({ length: CHAINS }, (_, index) =>
+      client.submit({
+        chain: 'analyzeDocument',
+        input: { document: documentOf(index) },
+        tenant: `tenant-${index % 2}`,
+      }),
+    ),
+  );
+  return submitted.map(({ id }) => id);
+}
+
+function untilCalls(state: CallRecord['state'], count: number): Promise<readonly CallRecord[]> {
+  return until(`${count} calls are ${state}`, async () => {
+    const calls = (await stack.calls()).filter((call) => call.state === state);
+    return calls.length >= count && calls;
+  });
+}
+
+/** Requests that the simulator answered more than once: a finished step that was paid again. */
+function paidAgain(calls: readonly CallRecord[]): string[] {
+  const counts = new Map<string, number>();
+  for (const call of calls.filter(({ state }) => state === 'succeeded')) {
+    const hash = call.requestHash as string;
+    counts.set(hash, (counts.get(hash) ?? 0) + 1);
+  }
+  return [...counts].filter(([, count]) => count > 1).map(([hash]) => hash);
+}
+
+async function finishAll(client: HoldfastClient, ids: readonly string[]): Promise<ChainStatus[]> {
+  const statuses = await Promise.all(ids.map((id) => client.wait(id)));
+  expect(statuses.map(({ state }) => state)).toEqual(Array(CHAINS).fill('completed'));
+  for (const { steps } of statuses) {
+    expect(steps.map(({ name, state }) => `${name} ${state}`)).toEqual(['analyze completed', 'summarize completed']);
+  }
+  return statuses;
+}
+
+async function interruptedAttempts(store: Store, ids: readonly string[]): Promise<number> {
+  const rows = await store.db
+    .selectFrom('attempt')
+    .select('id')
+    .where('chain_id', 'in', ids)
+    .where('state', '=', 'interrupted')
+    .execute();
+  return rows.length;
+}
+
+/** Tokens of all receipts of these chains, for comparison with what the provider says it charged. */
+async function receiptTokens(store: Store, ids: readonly string[]): Promise<{ input: number; output: number }> {
+  const { rows } = await sql<{ input: number; output: number }>`
+    SELECT sum(input_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens)::int AS input,
+      sum(output_tokens)::int AS output
+    FROM attempt WHERE chain_id = ANY(${ids}) AND state = 'succeeded' AND kind <> 'reuse'`.execute(store.db);
+  return rows[0] as { input: number; output: number };
+}
+
+async function killWorker(): Promise<void> {
+  const { processes } = await stack.ready();
+  const [pid] = processes.worker;
+  process.kill(pid as number, 'SIGKILL');
+  await stack.untilReady((ready) => !ready.processes.worker.includes(pid as number));
+}
+
+describe('ten chains in flight finish, and no finished step is paid again, when', () => {
+  test('the worker is killed while calls are open', async () => {
+    await stack.use(async (client, store) => {
+      const ids = await submitAll(client);
+      const open = await untilCalls('open', 5);
+      const killedAt = Date.now();
+      await killWorker();
+      const again = await until('a cut call is sent again', async () => {
+        const calls = await stack.calls();
+        return calls.find((call) => Date.parse(call.startedAt) > killedAt);
+      });
+      expect(Date.parse(again.startedAt) - killedAt).toBeLessThan(10_000);
+      await finishAll(client, ids);
+      const calls = await stack.calls();
+      const openAtKill = new Set(open.map(({ requestHash }) => requestHash));
+      expect(paidAgain(calls).filter((hash) => !openAtKill.has(hash))).toEqual([]);
+      expect(await interruptedAttempts(store, ids)).toBeGreaterThanOrEqual(open.length);
+      expect(calls.filter(({ state }) => state === 'succeeded')).toHaveLength(2 * CHAINS + paidAgain(calls).length);
+    });
+  });
+
+  test('the worker is killed after an answer is stored and before it is reported', async () => {
+    await stack.use(async (client, store) => {
+      const ids = await submitAll(client);
+      await untilCalls('open', CHAINS);
+      // A stopped server takes no report; killed, it also loses what the sockets still held. So the worker's kill falls
+      // between store and report for every call.
+      const { temporal, worker } = (await stack.ready()).processes;
+      process.kill(temporal as number, 'SIGSTOP');
+      await untilCalls('succeeded', CHAINS);
+      await until('all answers are stored', async () => {
+        const rows = await store.db
+          .selectFrom('attempt')
+          .select('id')
+          .where('chain_id', 'in', ids)
+          .where('state', '=', 'succeeded')
+          .execute();
+        return rows.length === CHAINS;
+      });
+      process.kill(temporal as number, 'SIGKILL');
+      process.kill(worker[0] as number, 'SIGKILL');
+      await stack.untilReady(({ processes }) => processes.temporal !== temporal && processes.worker[0] !== worker[0]);
+      const statuses = await finishAll(client, ids);
+      const calls = await stack.calls();
+      expect(paidAgain(calls)).toEqual([]);
+      expect(calls).toHaveLength(2 * CHAINS);
+      expect(await interruptedAttempts(store, ids)).toBe(0);
+      expect(statuses.every(({ steps }) => steps[0]?.fromJournal)).toBe(true);
+    });
+  });
+
+  test('the worker is killed after the answer came and before it is stored', async () => {
+    await stack.use(async (client, store) => {
+      const ids = await submitAll(client);
+      const open = await untilCalls('open', CHAINS);
+      await store.db.transaction().execute(async (trx) => {
+        await sql`LOCK TABLE attempt IN SHARE ROW EXCLUSIVE MODE`.execute(trx);
+        await untilCalls('succeeded', CHAINS);
+        const { processes } = await stack.ready();
+        process.kill(processes.worker[0] as number, 'SIGKILL');
+      });
+      await finishAll(client, ids);
+      const again = paidAgain(await stack.calls());
+      const lost = await interruptedAttempts(store, ids);
+      expect(again.every((hash) => open.some(({ requestHash }) => requestHash === hash))).toBe(true);
+      expect(lost).toBe(again.length);
+    });
+  });
+
+  test('the Temporal server is killed', async () => {
+    await stack.use(async (client, store) => {
+      const ids = await submitAll(client);
+      await untilCalls('open', 5);
+      const { temporal } = (await stack.ready()).processes;
+      process.kill(temporal as number, 'SIGKILL');
+      await stack.untilReady((ready) => ready.processes.temporal !== temporal);
+      await finishAll(client, ids);
+      const calls = await stack.calls();
+      expect(paidAgain(calls)).toEqual([]);
+      expect(calls).toHaveLength(2 * CHAINS);
+      expect(await interruptedAttempts(store, ids)).toBe(0);
+    });
+  });
+
+  test('PostgreSQL is killed', async () => {
+    const ids = await stack.use(submitAll);
+    await untilCalls('open', 5);
+    const { postgres } = (await stack.ready()).processes;
+    process.kill(postgres as number, 'SIGKILL');
+    await stack.untilReady((ready) => ready.processes.postgres !== postgres);
+    await stack.use(async (client, store) => {
+      await finishAll(client, ids);
+      const calls = await stack.calls();
+      expect(paidAgain(calls)).toEqual([]);
+      expect(calls.filter(({ state }) => state === 'succeeded')).toHaveLength(2 * CHAINS);
+      const charged = calls.reduce((sum, { usage }) => sum + usage.output_tokens, 0);
+      expect((await receiptTokens(store, ids)).output).toBe(charged);
+    });
+  });
+
+  test('the supervisor itself is killed, and started again', async () => {
+    const ids = await stack.use(submitAll);
+    const open = await untilCalls('open', 5);
+    await stack.restart('SIGKILL');
+    await stack.simulator('PUT', 'latency', { firstTokenMs: 100, msPerOutputToken: 0, msPerInputToken: 0 });
+    await stack.use(async (client, store) => {
+      await finishAll(client, ids);
+      expect(await interruptedAttempts(store, ids)).toBeGreaterThanOrEqual(open.length);
+    });
+  });
+});

@@ -1,0 +1,45 @@
+import type { HoldfastConfig, TemporalConfig } from './types.js';
+
+const HIDDEN = '***';
+
+/** The configuration as plain data that can be shown and logged: without passwords, keys, certificates and metadata. */
+export function describeConfig(config: HoldfastConfig): Record<string, unknown> {
+  const { temporal, database, model, app, ...rest } = config;
+  return {
+    ...rest,
+    temporal: describeTemporal(temporal),
+    database: database.kind === 'external' ? { ...database, url: withoutLogin(database.url) } : database,
+    model:
+      model.kind === 'anthropic'
+        ? { ...model, apiKey: HIDDEN, ...(model.baseUrl === undefined ? {} : { baseUrl: withoutLogin(model.baseUrl) }) }
+        : model,
+    ...(app === undefined
+      ? {}
+      : { app: { chains: Object.keys(app.chains), steps: Object.keys(app.steps), workflowsPath: app.workflowsPath } }),
+  };
+}
+
+function describeTemporal(temporal: TemporalConfig): Record<string, unknown> {
+  if (temporal.kind === 'embedded') return temporal;
+  const { tls, apiKey, metadata } = temporal.connection;
+  return {
+    ...temporal,
+    connection: {
+      ...(tls === undefined ? {} : { tls: typeof tls === 'object' && tls !== null ? HIDDEN : tls }),
+      ...(apiKey === undefined ? {} : { apiKey: HIDDEN }),
+      ...(metadata === undefined
+        ? {}
+        : { metadata: Object.fromEntries(Object.keys(metadata).map((key) => [key, HIDDEN])) }),
+    },
+  };
+}
+
+/** A URL as it may be shown: passwords stand in the login, but also in parameters such as `?password=`. */
+export function withoutLogin(text: string): string {
+  const url = new URL(text);
+  if (url.password !== '') url.password = HIDDEN;
+  for (const name of url.searchParams.keys()) {
+    if (/pass|secret|key|token/i.test(name)) url.searchParams.set(name, HIDDEN);
+  }
+  return url.href;
+}

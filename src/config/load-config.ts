@@ -1,0 +1,110 @@
+import { resolve } from 'node:path';
+import type { Application } from '../contracts/chain-definition.js';
+import { DEFAULT_LANE_POLICIES, LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
+import { DEFAULT_QUOTA_GROUP } from '../contracts/queues.js';
+import { DEFAULT_IDLE_TIMEOUT_MS } from '../models/anthropic-model.js';
+import { CONTEXT_WINDOWS } from '../models/context-windows.js';
+import { badConfiguration } from './bad-configuration.js';
+import { fileSettings } from './config-file.js';
+import { type Environment, environmentSettings, flagSettings } from './environment.js';
+import type { Settings } from './settings-schema.js';
+import { temporalConfig } from './temporal-profile.js';
+import type { ConfigFlags, HoldfastConfig, ModelConfig, QuotaConfig } from './types.js';
+
+export interface LoadConfigOptions {
+  /** Default: none. */
+  readonly flags?: ConfigFlags;
+  /** Default: the environment of the process. */
+  readonly env?: Environment;
+  /** Where the configuration file is looked for and relative paths start. Default: the working directory. */
+  readonly cwd?: string;
+}
+
+const DEFAULT_QUOTA: QuotaConfig = { requestsPerMinute: 60, tokensPerMinute: 90_000 };
+
+/** What the simulated Claude allows: 1,000 requests, 450,000 input and 90,000 output tokens. */
+const SIMULATED_QUOTA: QuotaConfig = { requestsPerMinute: 1_000, tokensPerMinute: 540_000 };
+
+/** Servers on loopback need no key, but the API wants one sent. */
+const PLACEHOLDER_API_KEY = 'holdfast-local';
+
+/**
+ * The configuration in force: flags over the environment over `holdfast.config.{ts,mts,js,mjs}` over defaults. Throws
+ * `BAD_CONFIGURATION`, which names the flag, the variable or the file and field that is wrong.
+ */
+export async function loadConfig(options: LoadConfigOptions = {}): Promise<HoldfastConfig> {
+  const { flags = {}, env = process.env, cwd = process.cwd() } = options;
+  const fromFlags = flagSettings(flags);
+  const fromEnv = environmentSettings(env);
+  const fromFile = await fileSettings(resolve(cwd));
+  const said = [fromFlags, fromEnv, fromFile];
+  const first = <Key extends keyof Settings>(key: Key) => firstOf(said.map((settings) => settings[key]));
+
+  const databaseUrl = firstOf(said.map(({ database }) => database?.url));
+  const model = modelConfig(said);
+  return {
+    directory: resolve(cwd, first('directory') ?? '.holdfast'),
+    temporal: temporalConfig(fromFlags, env, fromFile),
+    database: databaseUrl === undefined ? { kind: 'embedded' } : { kind: 'external', url: databaseUrl },
+    model,
+    ports: over(said.map(({ ports }) => ports)),
+    quota: {
+      ...(model.kind === 'simulated' ? SIMULATED_QUOTA : DEFAULT_QUOTA),
+      ...over(said.map(({ quota }) => quota)),
+    },
+    quotaGroups: { ...groupsOfKnownModels(), ...fromFile.quotaGroups },
+    lanes: lanePolicies(said),
+    prices: fromFile.prices ?? {},
+    contextWindows: fromFile.contextWindows ?? {},
+    idleTimeoutMs: first('idleTimeoutMs') ?? DEFAULT_IDLE_TIMEOUT_MS,
+    callTimeoutMs: first('callTimeoutMs') ?? 600_000,
+    heartbeatTimeoutMs: first('heartbeatTimeoutMs') ?? 5_000,
+    maxInputBytes: first('maxInputBytes') ?? 10 * 1024 * 1024,
+    workers: first('workers') ?? 1,
+    ...(fromFile.app === undefined ? {} : { app: fromFile.app as unknown as Application }),
+  };
+}
+
+/** The group of models that share a provider's limits: `default` for a model that the configuration puts in no other. */
+export function quotaGroupOf({ quotaGroups }: Pick<HoldfastConfig, 'quotaGroups'>, model: string): string {
+  return (Object.hasOwn(quotaGroups, model) ? quotaGroups[model] : undefined) ?? DEFAULT_QUOTA_GROUP;
+}
+
+function modelConfig(said: readonly Settings[]): ModelConfig {
+  const baseUrl = firstOf(said.map(({ model }) => model?.baseUrl));
+  const apiKey = firstOf(said.map(({ model }) => model?.apiKey));
+  if (baseUrl === undefined) return apiKey === undefined ? { kind: 'simulated' } : { kind: 'anthropic', apiKey };
+  if (apiKey !== undefined) return { kind: 'anthropic', baseUrl, apiKey };
+  if (isLoopback(baseUrl)) return { kind: 'anthropic', baseUrl, apiKey: PLACEHOLDER_API_KEY };
+  throw badConfiguration(
+    `The model is at ${new URL(baseUrl).host} (ANTHROPIC_BASE_URL, --model-url or model.baseUrl), but there is no API key for it.`,
+    'Set ANTHROPIC_API_KEY; only servers on this machine go without one.',
+  );
+}
+
+function isLoopback(url: string): boolean {
+  const { hostname } = new URL(url);
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname);
+}
+
+function groupsOfKnownModels(): Record<string, string> {
+  return Object.fromEntries(Object.keys(CONTEXT_WINDOWS).map((model) => [model, model]));
+}
+
+function lanePolicies(said: readonly Settings[]): Record<Lane, LanePolicy> {
+  const policies = LANES.map((lane) => [
+    lane,
+    { ...DEFAULT_LANE_POLICIES[lane], ...over(said.map(({ lanes }) => lanes?.[lane])) },
+  ]);
+  return Object.fromEntries(policies) as Record<Lane, LanePolicy>;
+}
+
+function firstOf<Value>(values: readonly (Value | undefined)[]): Value | undefined {
+  return values.find((value) => value !== undefined);
+}
+
+/** Field by field the first that is set. */
+function over<Group extends object>(groups: readonly (Group | undefined)[]): Group {
+  const set = groups.map((group) => Object.entries(group ?? {}).filter(([, value]) => value !== undefined));
+  return Object.fromEntries(set.reverse().flat()) as Group;
+}

@@ -1,0 +1,99 @@
+import { z } from 'zod';
+
+const text = z.string().trim().min(1, 'expected a text that is not empty');
+const whole = (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  z
+    .number('expected a number')
+    .int('expected a whole number')
+    .min(least, `expected at least ${least}`)
+    .max(most, `expected at most ${most}`);
+/** Longer ones would overflow the timers of Node. */
+const milliseconds = (least: number) => whole(least, 2 ** 31 - 1);
+const dollars = z.number('expected a number').min(0, 'expected at least 0');
+const group = text.regex(/^[\w.-]{1,100}$/, 'expected letters, digits, ".", "-" and "_", at most 100 of them');
+
+/** A secret that is sent as a header: other characters cannot be, and would show up in errors. */
+const headerText = text.regex(/^[\x21-\x7e]+$/, 'expected printable ASCII characters without spaces');
+
+const url = (protocols: readonly string[], example: string) =>
+  text.refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
+    message: `expected a URL like ${example}`,
+  });
+
+const port = whole(1, 65_535);
+const lane = z.strictObject({
+  retries: whole(0, 100).optional(),
+  initialDelayMs: milliseconds(0).optional(),
+  concurrency: whole(1, 10_000).optional(),
+});
+const object = z.custom<Readonly<Record<string, unknown>>>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'expected an object',
+);
+
+/** What a configuration file may say; the environment and flags say parts of it. Nothing in it has a default. */
+export const settingsSchema = z.strictObject({
+  directory: text.optional(),
+  temporal: z
+    .strictObject({
+      address: text.regex(/^[^\s/]+$/, 'expected host:port without "http://"').optional(),
+      namespace: text.optional(),
+      tls: z.union([z.boolean(), object]).nullish(),
+      apiKey: z.union([headerText, z.custom<() => string>((value) => typeof value === 'function')]).optional(),
+      metadata: object.optional(),
+    })
+    .optional(),
+  database: z
+    .strictObject({
+      url: url(['postgres:', 'postgresql:'], 'postgresql://user:password@host:5432/database').optional(),
+    })
+    .optional(),
+  model: z
+    .strictObject({
+      baseUrl: url(['http:', 'https:'], 'https://api.anthropic.com').optional(),
+      apiKey: headerText.optional(),
+    })
+    .optional(),
+  ports: z
+    .strictObject({
+      temporal: port.optional(),
+      ui: port.optional(),
+      postgres: port.optional(),
+      model: port.optional(),
+    })
+    .optional(),
+  quota: z.strictObject({ requestsPerMinute: whole(1).optional(), tokensPerMinute: whole(1).optional() }).optional(),
+  quotaGroups: z.record(text, group).optional(),
+  lanes: z.strictObject({ fast: lane.optional(), heavy: lane.optional() }).optional(),
+  prices: z
+    .record(
+      text,
+      z.strictObject({
+        input: dollars,
+        output: dollars,
+        cacheWrite5m: dollars,
+        cacheWrite1h: dollars,
+        cacheRead: dollars,
+        longPrompt: z.strictObject({ overTokens: whole(0), factor: dollars }).optional(),
+      }),
+    )
+    .optional(),
+  contextWindows: z.record(text, z.strictObject({ contextTokens: whole(1), maxOutputTokens: whole(1) })).optional(),
+  idleTimeoutMs: milliseconds(1).optional(),
+  callTimeoutMs: milliseconds(1).optional(),
+  heartbeatTimeoutMs: milliseconds(100).optional(),
+  maxInputBytes: whole(1).optional(),
+  workers: whole(0, 100).optional(),
+  app: z.strictObject({ chains: object, steps: object, workflowsPath: text }).optional(),
+});
+
+export type Settings = z.infer<typeof settingsSchema>;
+
+/** Fields whose values are not shown, whoever asks. */
+export const SECRET_FIELDS: readonly string[] = [
+  'database.url',
+  'model.apiKey',
+  'temporal.apiKey',
+  'temporal.tls',
+  'temporal.metadata',
+];

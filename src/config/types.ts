@@ -1,0 +1,106 @@
+import type { ConnectionOptions } from '@temporalio/client';
+import type { Application } from '../contracts/chain-definition.js';
+import type { Lane, LanePolicy } from '../contracts/lanes.js';
+import type { ContextWindowTable } from '../models/context-windows.js';
+import type { PriceTable } from '../models/prices.js';
+
+/** How to reach a Temporal cluster: `address` apart, what Temporal's client and worker both take. */
+export type TemporalConnection = Pick<ConnectionOptions, 'tls' | 'apiKey' | 'metadata'>;
+
+export type TemporalConfig =
+  | { readonly kind: 'embedded'; readonly namespace: string }
+  | {
+      readonly kind: 'external';
+      readonly address: string;
+      readonly namespace: string;
+      readonly connection: TemporalConnection;
+    };
+
+export type DatabaseConfig = { readonly kind: 'embedded' } | { readonly kind: 'external'; readonly url: string };
+
+/** Without `baseUrl` it is Anthropic's own API. */
+export type ModelConfig =
+  | { readonly kind: 'simulated' }
+  | { readonly kind: 'anthropic'; readonly apiKey: string; readonly baseUrl?: string };
+
+export interface QuotaConfig {
+  readonly requestsPerMinute: number;
+  /** Input and output tokens together. */
+  readonly tokensPerMinute: number;
+}
+
+/** Ports of the embedded parts. Default: each one is chosen when it is not named. */
+export interface PortsConfig {
+  readonly temporal?: number;
+  readonly ui?: number;
+  readonly postgres?: number;
+  readonly model?: number;
+}
+
+/** The configuration in force, complete and checked. */
+export interface HoldfastConfig {
+  /** State of the embedded parts, absolute. Default: `.holdfast` in the working directory. */
+  readonly directory: string;
+  /** Default: embedded, namespace `default`. */
+  readonly temporal: TemporalConfig;
+  /** Default: embedded. */
+  readonly database: DatabaseConfig;
+  /** Default: simulated. */
+  readonly model: ModelConfig;
+  readonly ports: PortsConfig;
+  /** Per worker process and quota group. Default: 60 and 90,000; for the simulated model its own limits, 1,000 and 540,000. */
+  readonly quota: QuotaConfig;
+  /** Quota group by exact model id. Default: each model that Holdfast knows is a group of its own. */
+  readonly quotaGroups: Readonly<Record<string, string>>;
+  /** Default: those of the contracts, `fast` with 3 retries from 1 s and `heavy` with 2 retries from 10 s. */
+  readonly lanes: Readonly<Record<Lane, LanePolicy>>;
+  /** Prices that stand over the table of Holdfast, in dollars per million tokens. Default: none. */
+  readonly prices: PriceTable;
+  /** Limits of models that stand over the table of Holdfast. Default: none. */
+  readonly contextWindows: ContextWindowTable;
+  /** A model's stream that is silent for so long is given up, in milliseconds. Default: 60,000. */
+  readonly idleTimeoutMs: number;
+  /** The longest time of one model call, in milliseconds, for steps that state none. Default: 600,000. */
+  readonly callTimeoutMs: number;
+  /** A model call whose worker is not heard of for so long is given to another one, in milliseconds. Default: 5,000. */
+  readonly heartbeatTimeoutMs: number;
+  /** The largest input of a chain, in bytes. Default: 10,485,760 (10 MiB). */
+  readonly maxInputBytes: number;
+  /** Worker processes that `holdfast dev` starts. Default: 1. */
+  readonly workers: number;
+  /** What the configuration file registers, its paths absolute. Default: nothing, the shipped chains are used. */
+  readonly app?: Application;
+}
+
+/** What a configuration file may say. Every field has the default that {@link HoldfastConfig} names. */
+export interface HoldfastSettings {
+  /** Relative paths start at the configuration file. */
+  readonly directory?: string;
+  /** Without an address the embedded Temporal is used, whatever the user's default TOML profile says. */
+  readonly temporal?: TemporalConnection & { readonly address?: string; readonly namespace?: string };
+  readonly database?: { readonly url?: string };
+  readonly model?: { readonly baseUrl?: string; readonly apiKey?: string };
+  readonly ports?: PortsConfig;
+  readonly quota?: Partial<QuotaConfig>;
+  readonly quotaGroups?: Readonly<Record<string, string>>;
+  readonly lanes?: Partial<Readonly<Record<Lane, Partial<LanePolicy>>>>;
+  readonly prices?: PriceTable;
+  readonly contextWindows?: ContextWindowTable;
+  readonly idleTimeoutMs?: number;
+  readonly callTimeoutMs?: number;
+  readonly heartbeatTimeoutMs?: number;
+  readonly maxInputBytes?: number;
+  readonly workers?: number;
+  /** A relative `workflowsPath` starts at the configuration file. */
+  readonly app?: Application;
+}
+
+/** What commands take as options. Strings, as the command line gives them; an undefined one was not given. */
+export interface ConfigFlags {
+  readonly directory?: string;
+  readonly temporalAddress?: string;
+  readonly temporalNamespace?: string;
+  readonly databaseUrl?: string;
+  readonly modelUrl?: string;
+  readonly workers?: string;
+}

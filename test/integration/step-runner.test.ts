@@ -1,0 +1,462 @@
+import { randomUUID } from 'node:crypto';
+import { ActivityCancellationDetails, ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { createEngineActivities } from '../../src/activities/engine-activities.js';
+import { createModelActivities, type ModelActivityDependencies } from '../../src/activities/model-activities.js';
+import { QuotaGate } from '../../src/admission/quota-gate.js';
+import { defineStep } from '../../src/agents/define.js';
+import type { ModelActivities, StepCall } from '../../src/contracts/activities.js';
+import { DEFAULT_LANE_POLICIES } from '../../src/contracts/lanes.js';
+import type { StepResult } from '../../src/contracts/steps.js';
+import { type SimulatedClaude, startSimulatedClaude } from '../../src/embedded/simulated-claude/index.js';
+import { createAnthropicModel } from '../../src/models/anthropic-model.js';
+import { costMicroUsd } from '../../src/models/prices.js';
+import { retryDelayMs } from '../../src/models/retry-delay.js';
+import { listChainAttempts } from '../../src/store/attempts.js';
+import { openStore, type Store } from '../../src/store/database.js';
+import { announceWorker, type WorkerIdentity } from '../../src/store/liveness.js';
+import { migrate } from '../../src/store/migrate.js';
+import { createDatabase } from '../support/database.js';
+
+const steps = {
+  say: defineStep({
+    model: 'claude-sonnet-5-5',
+    maxTokens: 200,
+    input: z.object({ text: z.string() }),
+    prompt: ({ text }) => `Say something about this text in one paragraph.\n\n${text}`,
+  }),
+  list: defineStep({
+    model: 'claude-sonnet-5-5',
+    maxTokens: 400,
+    structure: 'prompted',
+    output: z.object({ points: z.array(z.string()).length(2) }),
+    prompt: ({ text }: { text: string }) => `List two points of this text.\n\n${text}`,
+  }),
+  slow: defineStep({ model: 'claude-sonnet-5-5', lane: 'heavy', prompt: ({ text }: { text: string }) => text }),
+  unpriced: defineStep({ model: 'claude-haiku-5-5', prompt: ({ text }: { text: string }) => text }),
+  broken: defineStep({
+    model: 'claude-sonnet-5-5',
+    prompt: (): string => {
+      throw new Error('the template is broken');
+    },
+  }),
+};
+
+let url: string;
+let store: Store;
+let claude: SimulatedClaude;
+let worker: WorkerIdentity;
+
+beforeAll(async () => {
+  url = await createDatabase();
+  store = openStore(url);
+  await migrate(store);
+  [claude, worker] = await Promise.all([
+    startSimulatedClaude({ latency: { firstTokenMs: 5, msPerOutputToken: 0, msPerInputToken: 0 } }),
+    announceWorker(store, url),
+  ]);
+});
+afterAll(async () => {
+  await worker.close();
+  await claude.stop();
+  await store.close();
+});
+beforeEach(() => claude.clearCalls());
+afterEach(() => claude.setFaults([]));
+
+const routing = {
+  quotaGroupOf: (model: string) => model,
+  heartbeatTimeoutMs: 5_000,
+  callTimeoutMs: 30_000,
+  quotaWaitMs: 60_000,
+};
+
+function activitiesOf(overrides: Partial<ModelActivityDependencies> = {}): ModelActivities {
+  const gate = new QuotaGate({ requestsPerMinute: 10_000, tokensPerMinute: 10_000_000 });
+  return createModelActivities({
+    store,
+    steps,
+    model: createAnthropicModel({ apiKey: 'test', baseUrl: claude.url }),
+    worker: worker.number,
+    routing,
+    lanes: DEFAULT_LANE_POLICIES,
+    heartbeatTimeoutMs: 5_000,
+    gateOf: () => gate,
+    estimate: () => 100,
+    learn: () => {},
+    checkContext: async () => undefined,
+    costMicroUsd: (model, usage) => (model === 'claude-haiku-5-5' ? null : costMicroUsd(model, usage)),
+    retryDelayMs: (policy, failures, retryAfterMs) => retryDelayMs(policy, failures, retryAfterMs, () => 0),
+    ...overrides,
+  });
+}
+
+const TEXT = 'Rivers carry water to the sea. Some of them are long. The Nile is longer than most others in Africa.';
+
+function callOf(overrides: Partial<StepCall> = {}): StepCall {
+  return {
+    chain: 'test',
+    firstRunId: 'first-run',
+    step: 'say',
+    inputHash: 'hash',
+    occurrence: 0,
+    call: 1,
+    round: 0,
+    input: { text: TEXT },
+    ...overrides,
+  };
+}
+
+/** A chain, as Temporal would call activities on its behalf. */
+class Chain {
+  readonly id = `chain-${randomUUID()}`;
+
+  environment(): MockActivityEnvironment {
+    return new MockActivityEnvironment(
+      { workflowExecution: { workflowId: this.id, runId: 'run' } },
+      { logger: new DefaultLogger('ERROR') },
+    );
+  }
+
+  run(call: StepCall, activities = activitiesOf(), environment = this.environment()): Promise<StepResult<unknown>> {
+    return environment.run(activities.holdfastCallModel, call) as Promise<StepResult<unknown>>;
+  }
+
+  /** The failure that Temporal is given. */
+  async failure(call: StepCall, activities = activitiesOf()): Promise<ApplicationFailure> {
+    const error = await this.run(call, activities).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toBeInstanceOf(ApplicationFailure);
+    return error as ApplicationFailure;
+  }
+
+  attempts() {
+    return listChainAttempts(store, this.id);
+  }
+}
+
+describe('a step call', () => {
+  test('leaves one receipt with tokens, cost, request id and prompt hash, and its result in the journal', async () => {
+    const chain = new Chain();
+    const result = await chain.run(callOf());
+    const [attempt, ...others] = await chain.attempts();
+    expect(others).toEqual([]);
+    const [call] = claude.calls();
+    expect(attempt).toMatchObject({
+      state: 'succeeded',
+      kind: 'call',
+      request_id: call?.id,
+      input_tokens: call?.usage.input_tokens,
+      output_tokens: call?.usage.output_tokens,
+      cost_micro_usd: call!.usage.input_tokens * 2 + call!.usage.output_tokens * 10,
+      prompt_hash: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    expect(await chain.run(callOf())).toEqual(result);
+    expect(claude.calls()).toHaveLength(1);
+    expect((await chain.attempts()).map(({ kind }) => kind)).toEqual(['call', 'reuse']);
+  });
+
+  test('that is identical but another occurrence, or another input, is called for itself', async () => {
+    const chain = new Chain();
+    await chain.run(callOf());
+    await chain.run(callOf({ occurrence: 1 }));
+    await chain.run(callOf({ inputHash: 'other' }));
+    expect(claude.calls()).toHaveLength(3);
+  });
+
+  test('that two activities of one process make at once is one call', async () => {
+    const chain = new Chain();
+    const activities = activitiesOf();
+    const results = await Promise.all([chain.run(callOf(), activities), chain.run(callOf(), activities)]);
+    expect(results[0]).toEqual(results[1]);
+    expect(claude.calls()).toHaveLength(1);
+  });
+
+  test('continues a conversation with the earlier turns to the byte, so that its prefix is read from the cache', async () => {
+    const chain = new Chain();
+    const long = `${TEXT} `.repeat(120);
+    const first = await chain.run(callOf({ input: { text: long } }));
+    await chain.run(callOf({ inputHash: 'second', input: { text: 'And now?' }, continues: first.conversation }));
+    const [, second] = await chain.attempts();
+    expect(second?.cache_read_tokens).toBeGreaterThan(1_024);
+  });
+
+  test('of a model without a known price is unpriced, not free', async () => {
+    const chain = new Chain();
+    await chain.run(callOf({ step: 'unpriced' }));
+    expect((await chain.attempts())[0]?.cost_micro_usd).toBeNull();
+  });
+
+  test('whose input does not fit fails before anything is paid, naming the field', async () => {
+    const failure = await new Chain().failure(callOf({ input: { text: 7 } }));
+    expect(failure).toMatchObject({ nonRetryable: true, details: [{ reason: 'malformed_payload' }] });
+    expect(failure.message).toContain('text:');
+    expect(claude.calls()).toEqual([]);
+  });
+
+  test('whose prompt function throws is a malformed payload', async () => {
+    const failure = await new Chain().failure(callOf({ step: 'broken' }));
+    expect(failure.message).toContain('the template is broken');
+    expect(failure.details).toMatchObject([{ reason: 'malformed_payload' }]);
+  });
+
+  test('that cannot fit the context is refused with the numbers, unpaid', async () => {
+    const activities = activitiesOf({ checkContext: async () => 'The request has 7 tokens; the context holds 5.' });
+    const failure = await new Chain().failure(callOf(), activities);
+    expect(failure.details).toMatchObject([
+      { reason: 'context_too_large', message: expect.stringContaining('7 tokens') },
+    ]);
+    expect(claude.calls()).toEqual([]);
+  });
+});
+
+describe('transient failures', () => {
+  test.each([
+    ['say', [1_000, 2_000, 4_000]],
+    ['slow', [10_000, 20_000]],
+  ] as const)('of %s are tried again after %j ms, and then held', async (step, delays) => {
+    claude.setFaults([{ kind: 'overloaded' }]);
+    const chain = new Chain();
+    for (const delay of delays) {
+      const failure = await chain.failure(callOf({ step }));
+      expect(failure).toMatchObject({ type: 'overloaded', nonRetryable: false, nextRetryDelay: delay });
+    }
+    const last = await chain.failure(callOf({ step }));
+    expect(last).toMatchObject({ nonRetryable: true, details: [{ reason: 'overloaded' }] });
+    expect(claude.calls()).toHaveLength(delays.length + 1);
+    // Asked once more, for instance because its worker died before it could report: it pays no further call.
+    expect(await chain.failure(callOf({ step }))).toMatchObject({ nonRetryable: true });
+    expect(claude.calls()).toHaveLength(delays.length + 1);
+  });
+
+  test('are counted afresh after a person has sent the step on its way again', async () => {
+    claude.setFaults([{ kind: 'overloaded', times: 4 }]);
+    const chain = new Chain();
+    for (let n = 0; n < 4; n += 1) await chain.failure(callOf());
+    await chain.run(callOf({ round: 1 }));
+    expect((await chain.attempts()).map(({ state, round }) => `${state} ${round}`)).toEqual([
+      ...Array(4).fill('failed 0'),
+      'succeeded 1',
+    ]);
+  });
+
+  test('by rate limit spend no attempt, wait as long as they are told, and close the gate', async () => {
+    claude.setFaults([{ kind: 'status', status: 429, retryAfter: 7, times: 6 }]);
+    const chain = new Chain();
+    for (let n = 0; n < 6; n += 1) {
+      // A gate of its own each time: the closed one would make the test wait.
+      const failure = await chain.failure(callOf());
+      expect(failure).toMatchObject({ type: 'rate_limit', nonRetryable: false });
+      expect(Number(failure.nextRetryDelay)).toBeGreaterThanOrEqual(7_000);
+    }
+    await chain.run(callOf());
+    expect((await chain.attempts()).filter(({ spent }) => spent)).toEqual([]);
+
+    const gate = new QuotaGate({ requestsPerMinute: 10, tokensPerMinute: 1_000 });
+    claude.setFaults([{ kind: 'status', status: 429, retryAfter: 7, times: 1 }]);
+    await new Chain().failure(callOf(), activitiesOf({ gateOf: () => gate }));
+    const waiting = gate.reserve({ tokens: 1, priority: 'high', maxWaitMs: 1, signal: new AbortController().signal });
+    await expect(waiting).rejects.toThrow('No room');
+  });
+
+  test('in the middle of an answer are billed with what the provider said until then', async () => {
+    claude.setFaults([{ kind: 'mid_stream_error', times: 1 }]);
+    const chain = new Chain();
+    await chain.failure(callOf());
+    const [attempt] = await chain.attempts();
+    expect(attempt).toMatchObject({ state: 'failed', reason: 'overloaded', spent: true });
+    expect(attempt?.input_tokens).toBeGreaterThan(0);
+  });
+});
+
+describe('permanent failures', () => {
+  test.each([
+    [{ kind: 'status', status: 401 }, 'authentication'],
+    [{ kind: 'status', status: 400 }, 'invalid_request'],
+    [{ kind: 'status', status: 413 }, 'context_too_large'],
+    [{ kind: 'refusal' }, 'refusal'],
+    [{ kind: 'max_tokens' }, 'max_tokens'],
+    [{ kind: 'status', status: 429, errorCode: 'enforced_spend_limit_reached' }, 'spend_limit'],
+  ] as const)('%j holds at once as %s', async (fault, reason) => {
+    claude.setFaults([fault]);
+    const chain = new Chain();
+    expect(await chain.failure(callOf())).toMatchObject({ nonRetryable: true, details: [{ reason }] });
+    expect(await chain.failure(callOf())).toMatchObject({ nonRetryable: true, details: [{ reason }] });
+    expect(claude.calls()).toHaveLength(1);
+    expect(await chain.attempts()).toMatchObject([{ state: 'failed', reason }]);
+  });
+});
+
+describe('an answer that does not fit its schema', () => {
+  test('is repaired by one further call that is shown the error, and both are accounted', async () => {
+    claude.setFaults([{ kind: 'invalid_schema', times: 1 }]);
+    const chain = new Chain();
+    const result = await chain.run(callOf({ step: 'list' }));
+    expect((result.output as { points: string[] }).points).toHaveLength(2);
+    const attempts = await chain.attempts();
+    expect(attempts.map(({ kind, state, reason }) => [kind, state, reason])).toEqual([
+      ['call', 'failed', 'schema_mismatch'],
+      ['repair', 'succeeded', null],
+    ]);
+    expect(attempts.every(({ output_tokens, cost_micro_usd }) => output_tokens > 0 && Number(cost_micro_usd) > 0)).toBe(
+      true,
+    );
+    expect(claude.calls()[1]?.lastUserText).toContain('does not fit the required schema');
+  });
+
+  test('holds when the repair does not fit either, keeping what the model said', async () => {
+    claude.setFaults([{ kind: 'invalid_schema' }]);
+    const chain = new Chain();
+    expect(await chain.failure(callOf({ step: 'list' }))).toMatchObject({
+      nonRetryable: true,
+      details: [{ reason: 'schema_mismatch' }],
+    });
+    expect(await chain.failure(callOf({ step: 'list' }))).toMatchObject({ details: [{ reason: 'schema_mismatch' }] });
+    expect(claude.calls()).toHaveLength(2);
+    expect((await chain.attempts()).every(({ answer }) => (answer ?? '').length > 0)).toBe(true);
+  });
+
+  test('goes on with the repair when that one met a transient failure, without paying the first call again', async () => {
+    claude.setFaults([
+      { kind: 'invalid_schema', times: 1 },
+      { kind: 'overloaded', times: 1, match: { contains: 'does not fit the required schema' } },
+    ]);
+    const chain = new Chain();
+    expect(await chain.failure(callOf({ step: 'list' }))).toMatchObject({ type: 'overloaded', nonRetryable: false });
+    await chain.run(callOf({ step: 'list' }));
+    expect((await chain.attempts()).map(({ kind, state }) => `${kind} ${state}`)).toEqual([
+      'call failed',
+      'repair failed',
+      'repair succeeded',
+    ]);
+  });
+});
+
+describe('a call that another worker left open', () => {
+  /** A worker whose model never answers, so that its call stays open. */
+  async function openCall(chain: Chain, owner: WorkerIdentity): Promise<() => void> {
+    let answer = (): void => {};
+    const model = createAnthropicModel({ apiKey: 'test', baseUrl: claude.url });
+    const called = new Promise<void>((resolve) => {
+      const activities = activitiesOf({
+        worker: owner.number,
+        model: {
+          ...model,
+          call: async (request, options) => {
+            resolve();
+            await new Promise<void>((go) => {
+              answer = go;
+            });
+            return model.call(request, options);
+          },
+        },
+      });
+      void chain.run(callOf(), activities).catch(() => {});
+    });
+    await called;
+    return () => answer();
+  }
+
+  test('is waited for while that worker lives, and its answer is taken', async () => {
+    const other = await announceWorker(store, url);
+    const chain = new Chain();
+    const answer = await openCall(chain, other);
+    const mine = chain.run(callOf());
+    answer();
+    await mine;
+    expect(claude.calls()).toHaveLength(1);
+    await other.close();
+  });
+
+  test('is marked as interrupted when that worker is dead, and made again', async () => {
+    const other = await announceWorker(store, url);
+    const chain = new Chain();
+    await openCall(chain, other);
+    await other.close();
+    await chain.run(callOf());
+    expect((await chain.attempts()).map(({ state, spent }) => [state, spent])).toEqual([
+      ['interrupted', false],
+      ['succeeded', false],
+    ]);
+  });
+
+  test('ten times over holds the step', async () => {
+    const chain = new Chain();
+    for (let n = 0; n < 10; n += 1) {
+      const other = await announceWorker(store, url);
+      await openCall(chain, other);
+      await other.close();
+    }
+    expect(await chain.failure(callOf())).toMatchObject({ nonRetryable: true, details: [{ reason: 'worker_lost' }] });
+    expect(claude.calls()).toEqual([]);
+  });
+});
+
+describe('cancellation', () => {
+  test('aborts the request and is no failure', async () => {
+    claude.setFaults([{ kind: 'hang' }]);
+    const chain = new Chain();
+    const environment = chain.environment();
+    const running = chain.run(callOf(), activitiesOf(), environment).catch((error: unknown) => error);
+    await claude.waitForCall(({ state }) => state === 'open');
+    environment.cancel('CANCELLED', new ActivityCancellationDetails({ cancelRequested: true }));
+    expect(await running).toBeInstanceOf(CancelledFailure);
+    await claude.waitForCall(({ state }) => state === 'aborted');
+    expect(await chain.attempts()).toMatchObject([{ state: 'cancelled', spent: false }]);
+  });
+
+  test('because the server lost sight of the activity does not throw the paid answer away', async () => {
+    const chain = new Chain();
+    const environment = chain.environment();
+    claude.setLatency({ firstTokenMs: 200 });
+    const running = chain.run(callOf(), activitiesOf(), environment);
+    await claude.waitForCall(({ state }) => state === 'open');
+    environment.cancel('TIMED_OUT', new ActivityCancellationDetails({ timedOut: true }));
+    await running;
+    claude.setLatency({ firstTokenMs: 5 });
+    expect(await chain.attempts()).toMatchObject([{ state: 'succeeded' }]);
+  });
+});
+
+describe('without the store', () => {
+  test('nothing is paid, and the call is given out again', async () => {
+    const away = openStore('postgres://nobody@127.0.0.1:1/none', { connectTimeoutMs: 500 });
+    const failure = await new Chain().failure(callOf(), activitiesOf({ store: away }));
+    expect(failure).toMatchObject({ type: 'store_unreachable', nonRetryable: false });
+    expect(claude.calls()).toEqual([]);
+    await away.close();
+  });
+});
+
+describe('planning a step', () => {
+  const plan = (chain: Chain, call: StepCall) =>
+    chain.environment().run(createEngineActivities({ store, steps, routing }).holdfastPlanStep, call);
+
+  test('routes by quota group and lane, with class and tenant as priority and fairness', async () => {
+    expect(await plan(new Chain(), callOf({ step: 'slow', priority: 'high' }))).toMatchObject({
+      kind: 'call',
+      taskQueue: 'holdfast.claude-sonnet-5-5.heavy',
+      priorityKey: 1,
+      fairnessKey: 'default',
+    });
+  });
+
+  test('answers from the journal what is finished, after any number of resets', async () => {
+    const chain = new Chain();
+    const result = await chain.run(callOf());
+    expect(await plan(chain, callOf())).toEqual({ kind: 'reuse', result });
+    expect(await plan(chain, callOf({ firstRunId: 'another chain' }))).toMatchObject({ kind: 'call' });
+  });
+
+  test('holds a step that no worker has', async () => {
+    expect(await plan(new Chain(), callOf({ step: 'nothing' }))).toMatchObject({
+      kind: 'hold',
+      reason: 'unsupported_step',
+    });
+  });
+});

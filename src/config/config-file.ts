@@ -5,7 +5,7 @@ import { badConfiguration, badField } from './bad-configuration.js';
 import { type Settings, settingsSchema } from './settings-schema.js';
 import type { HoldfastSettings } from './types.js';
 
-export const CONFIG_FILES = ['ts', 'mts', 'js', 'mjs'].map((extension) => `holdfast.config.${extension}`);
+const CONFIG_FILES = ['ts', 'mts', 'js', 'mjs'].map((extension) => `holdfast.config.${extension}`);
 
 /** Types the default export of a configuration file; gives back what it was given. */
 export function defineConfig(settings: HoldfastSettings): HoldfastSettings {

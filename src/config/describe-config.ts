@@ -35,7 +35,7 @@ function describeTemporal(temporal: TemporalConfig): Record<string, unknown> {
 }
 
 /** A URL as it may be shown: passwords stand in the login, but also in parameters such as `?password=`. */
-export function withoutLogin(text: string): string {
+function withoutLogin(text: string): string {
   const url = new URL(text);
   if (url.password !== '') url.password = HIDDEN;
   for (const name of url.searchParams.keys()) {

@@ -5,7 +5,7 @@ import type { ConfigFlags, HoldfastConfig } from './types.js';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Variables by the field of the settings that each one sets. Temporal's own are read with its TOML profiles. */
-export const VARIABLES: Readonly<Record<string, string>> = {
+const VARIABLES: Readonly<Record<string, string>> = {
   directory: 'HOLDFAST_DIR',
   'database.url': 'DATABASE_URL',
   'model.baseUrl': 'ANTHROPIC_BASE_URL',

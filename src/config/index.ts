@@ -2,4 +2,4 @@ export { defineConfig } from './config-file.js';
 export { describeConfig } from './describe-config.js';
 export { stackEnvironment } from './environment.js';
 export { type LoadConfigOptions, loadConfig, quotaGroupOf } from './load-config.js';
-export type { ConfigFlags, HoldfastConfig, HoldfastSettings, TemporalConnection } from './types.js';
+export type { ConfigFlags, HoldfastConfig, HoldfastSettings } from './types.js';

@@ -17,7 +17,7 @@ export interface AnthropicModelOptions {
   readonly fetch?: typeof fetch;
 }
 
-export const ANTHROPIC_BASE_URL = 'https://api.anthropic.com';
+const ANTHROPIC_BASE_URL = 'https://api.anthropic.com';
 export const DEFAULT_IDLE_TIMEOUT_MS = 60_000;
 
 /** How long the end of the HTTP response is waited for after the end of the answer, so that its connection is kept. */

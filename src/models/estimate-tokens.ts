@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ModelRequest, TokenUsage, Turn } from '../contracts/models.js';
 import { promptTokens } from './prices.js';
 
-/** Measured on current Claude models: one token for 2.5 ASCII characters, and 1.2 for each other character. */
+/** The provider's own figure for its current tokenizer is 2.5 characters for a token; other scripts need more. */
 const ASCII_CHARS_PER_TOKEN = 2.5;
 const TOKENS_PER_OTHER_CHAR = 1.2;
 
@@ -17,7 +17,7 @@ const MAX_RATIO = 4;
 /** How many conversations are remembered with their true number of tokens. */
 const MEMORY_SIZE = 2_000;
 
-/** Tokens of a text, estimated: high rather than low for prose in English, because a quota is overrun by low estimates. */
+/** Tokens of a text, estimated. */
 export function estimateTextTokens(text: string): number {
   let ascii = 0;
   let other = 0;

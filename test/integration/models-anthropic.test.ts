@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ModelCallError, type ModelRequest } from '../../src/contracts/models.js';
 import { type AnthropicModelOptions, createAnthropicModel } from '../../src/models/anthropic-model.js';
 import {
@@ -29,6 +29,10 @@ const STARTED = {
   cacheWrite1hTokens: 40,
   outputTokens: 1,
 };
+
+// From the start on: the SDK takes hold of the console when its first client is made.
+const printed = vi.spyOn(console, 'error');
+afterAll(() => printed.mockRestore());
 
 let provider: ProviderStub;
 beforeEach(async () => {
@@ -192,14 +196,12 @@ describe('a call that fails', () => {
   });
 
   test('is malformed, and prints nothing, when an event is not JSON', async () => {
-    const printed = vi.spyOn(console, 'error');
     provider.answer = (response) => {
       sendHead(response);
       response.end('event: message_start\ndata: {"type": \n\n');
     };
     expect((await failure(call())).reason).toBe('malformed_response');
     expect(printed).not.toHaveBeenCalled();
-    printed.mockRestore();
   });
 
   test('is malformed when the answer is a page of HTML', async () => {
@@ -252,7 +254,8 @@ describe('limits of a call', () => {
 
   test('so is a provider that never answers', async () => {
     provider.answer = () => {};
-    expect((await failure(call({}, model({ idleTimeoutMs: 60 })))).reason).toBe('timeout');
+    const { reason, message } = await failure(call({}, model({ idleTimeoutMs: 60 })));
+    expect([reason, message]).toEqual(['timeout', 'The provider sent nothing for 60 ms.']);
     await provider.requests[0]?.cutOff;
   });
 

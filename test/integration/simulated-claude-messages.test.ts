@@ -210,7 +210,7 @@ describe('the other endpoints', () => {
     for await (const model of client.models.list({ limit: 2 })) ids.push(model.id);
     expect(ids.sort()).toEqual(['claude-haiku-5-5', 'claude-opus-5-5', 'claude-sonnet-5-5']);
     const model = await client.models.retrieve(MODEL);
-    expect(model).toMatchObject({ id: MODEL, type: 'model', max_input_tokens: 200_000, line: 'sonnet' });
+    expect(model).toMatchObject({ id: MODEL, type: 'model', max_input_tokens: 1_000_000, line: 'sonnet' });
     expect(await failure(client.models.retrieve('claude-none'))).toMatchObject({ status: 404 });
   });
 
@@ -237,7 +237,7 @@ describe('bad requests', () => {
     ],
     ['an unknown role', { messages: [{ role: 'owner', content: 'Hi' }] }, 'messages.0.role'],
     ['an empty text block', { messages: [{ role: 'user', content: [{ type: 'text', text: '' }] }] }, 'non-empty'],
-    ['max_tokens over the maximum', { max_tokens: 100_000 }, 'max_tokens: 100000 > 64000'],
+    ['max_tokens over the maximum', { max_tokens: 128_001 }, 'max_tokens: 100000 > 64000'],
     ['a tool choice without tools', { tool_choice: { type: 'any' } }, 'while providing tools'],
     ['an output format without schema', { output_config: { format: { type: 'json_schema' } } }, 'output_config.format'],
   ];
@@ -271,10 +271,10 @@ describe('bad requests', () => {
 
   it('refuses a prompt over the context window with the numbers', async () => {
     const { client } = await simulate();
-    const messages = [{ role: 'user' as const, content: 'harbour '.repeat(200_001) }];
+    const messages = [{ role: 'user' as const, content: 'harbour '.repeat(1_000_001) }];
     const error = await failure(client.messages.create({ model: MODEL, max_tokens: 10, messages }));
     expect(error).toMatchObject({ status: 400, type: 'invalid_request_error' });
-    expect(error.message).toMatch(/prompt is too long: \d+ tokens > 200000 maximum/);
+    expect(error.message).toMatch(/prompt is too long: \d+ tokens > 1000000 maximum/);
   });
 
   it('refuses a body over the size limit with 413', async () => {

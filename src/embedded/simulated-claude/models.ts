@@ -16,7 +16,7 @@ export interface SimulatedModel {
 }
 
 /**
- * The current models. Windows are 200,000 tokens; the SDK's types name none. The minimum for the cache is 1,024 for
+ * The current models. Windows are a million tokens, as the model pages say. The minimum for the cache is 1,024 for
  * Sonnet and Opus; for Haiku it is 4,096, the last value that was published for that line (Haiku 4.5).
  */
 export const SIMULATED_MODELS: readonly SimulatedModel[] = [
@@ -24,8 +24,8 @@ export const SIMULATED_MODELS: readonly SimulatedModel[] = [
     id: 'claude-haiku-5-5',
     displayName: 'Claude Haiku 5.5 (simulated)',
     modelClass: 'haiku',
-    contextTokens: 200_000,
-    maxOutputTokens: 64_000,
+    contextTokens: 1_000_000,
+    maxOutputTokens: 128_000,
     minimumCacheableTokens: 4_096,
     createdAt: '2026-10-01T00:00:00Z',
   },
@@ -33,8 +33,8 @@ export const SIMULATED_MODELS: readonly SimulatedModel[] = [
     id: 'claude-sonnet-5-5',
     displayName: 'Claude Sonnet 5.5 (simulated)',
     modelClass: 'sonnet',
-    contextTokens: 200_000,
-    maxOutputTokens: 64_000,
+    contextTokens: 1_000_000,
+    maxOutputTokens: 128_000,
     minimumCacheableTokens: 1_024,
     createdAt: '2026-09-01T00:00:00Z',
   },
@@ -42,8 +42,8 @@ export const SIMULATED_MODELS: readonly SimulatedModel[] = [
     id: 'claude-opus-5-5',
     displayName: 'Claude Opus 5.5 (simulated)',
     modelClass: 'opus',
-    contextTokens: 200_000,
-    maxOutputTokens: 64_000,
+    contextTokens: 1_000_000,
+    maxOutputTokens: 128_000,
     minimumCacheableTokens: 1_024,
     createdAt: '2026-08-01T00:00:00Z',
   },

@@ -2,7 +2,7 @@ import { LLMock } from '@copilotkit/aimock';
 import { afterEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { ModelCallError, type ModelRequest } from '../../src/contracts/models.js';
-import { startSimulatedClaude } from '../../src/embedded/simulated-claude/index.js';
+import { SIMULATED_MODELS, startSimulatedClaude } from '../../src/embedded/simulated-claude/index.js';
 import { createAnthropicModel } from '../../src/models/anthropic-model.js';
 import { parseOutput, schemaForModel } from '../../src/models/parse-output.js';
 
@@ -30,12 +30,13 @@ describe('the simulated Claude', () => {
   ).join('\n');
   const points = z.object({ points: z.array(z.string()) });
 
-  async function simulated() {
+  async function simulated({ contextTokens = 100_000, apiKey = 'sk-simulated' } = {}) {
     const simulator = await startSimulatedClaude({
       latency: { firstTokenMs: 0, msPerOutputToken: 0, msPerInputToken: 0 },
+      models: SIMULATED_MODELS.map((model) => ({ ...model, contextTokens })),
     });
     stops.push(() => simulator.stop());
-    return createAnthropicModel({ apiKey: 'sk-simulated', baseUrl: simulator.url });
+    return createAnthropicModel({ apiKey, baseUrl: simulator.url });
   }
 
   test('answers by the schema, and a continued conversation reads from the cache what the first call wrote', async () => {
@@ -65,11 +66,15 @@ describe('the simulated Claude', () => {
     expect((await model.call(asked, options())).usage.inputTokens).toBe(counted);
   });
 
-  test('refuses a prompt over the context, and a wrong key, as the provider would', async () => {
-    const model = await simulated();
-    const failed = (calling: Promise<unknown>) => calling.catch((error: ModelCallError) => error.reason);
-    expect(await failed(model.call(request('word '.repeat(400_000)), options()))).toBe('context_too_large');
-    expect(await failed(model.call(request('Hi', { model: 'claude-none' }), options()))).toBe('not_found');
+  test.each<[string, { contextTokens?: number; apiKey?: string }, Partial<ModelRequest>, string]>([
+    ['a prompt over the context', { contextTokens: 2_000 }, {}, 'context_too_large'],
+    ['an unknown model', {}, { model: 'claude-none' }, 'not_found'],
+    ['a wrong key', { apiKey: 'invalid-key' }, {}, 'authentication'],
+  ])('refuses %s as the provider would', async (_, settings, more, reason) => {
+    const model = await simulated(settings);
+    const thrown = await model.call(request('word '.repeat(2_000), more), options()).catch((error: unknown) => error);
+    expect(thrown).toBeInstanceOf(ModelCallError);
+    expect((thrown as ModelCallError).reason).toBe(reason);
   });
 });
 

@@ -4,8 +4,8 @@ import { PRIORITY_KEY, type Priority } from '../contracts/priority.js';
 import { modelTaskQueue } from '../contracts/queues.js';
 import type { AnyStep, StepRegistry } from '../contracts/steps.js';
 
-/** Default of a step's `maxTokens`. */
-export const DEFAULT_MAX_TOKENS = 1_024;
+/** Default of a step's `maxTokens`. Current models think before they answer, and that counts. */
+export const DEFAULT_MAX_TOKENS = 4_096;
 
 export interface StepRouting {
   readonly quotaGroupOf: (model: string) => string;

@@ -16,7 +16,7 @@ export const documentSteps = {
   analyze: defineStep({
     model: MODEL,
     lane: 'fast',
-    maxTokens: 1_500,
+    maxTokens: 4_000,
     system: SYSTEM,
     structure: 'prompted',
     input: z.object({ document: z.string().min(1), title: z.string().optional() }),
@@ -28,7 +28,7 @@ export const documentSteps = {
   summarize: defineStep({
     model: MODEL,
     lane: 'fast',
-    maxTokens: 1_500,
+    maxTokens: 4_000,
     system: SYSTEM,
     input: z.object({ paragraphs: z.number().int().min(1) }),
     prompt: ({ paragraphs }) =>

@@ -15,7 +15,7 @@ export function startDevStack(
   return startStack({
     ...options,
     directory: config.directory,
-    env: stackEnvironment(),
+    env: stackEnvironment(config),
     temporalNamespace: temporal.namespace,
     ...(temporal.kind === 'external' ? { temporalAddress: temporal.address } : {}),
     ...(database.kind === 'external' ? { databaseUrl: database.url } : {}),

@@ -11,7 +11,7 @@ export interface StepDefinition<Input = never, Output = unknown> {
   readonly model: string;
   /** Default: `fast`. */
   readonly lane?: Lane;
-  /** The most output tokens of one call. Default: 1024. */
+  /** The most output tokens of one call, the model's thinking included. Default: 4,096. */
   readonly maxTokens?: number;
   /** System prompt. Steps that continue each other's conversation share the cached prefix only if it is the same text. */
   readonly system?: string;

@@ -16,7 +16,7 @@ import { makeDirectory, takeDirectory } from './state-directory.js';
 import { startTemporalServer, type TemporalServer } from './temporal-server.js';
 import { Watchdog } from './watchdog.js';
 
-export { readStack, type StackInfo, type StackReady } from './stack-files.js';
+export { readStack, type StackReady } from './stack-files.js';
 export type { StackPorts } from './stack-ports.js';
 
 export interface StackOptions {

@@ -237,7 +237,7 @@ describe('bad requests', () => {
     ],
     ['an unknown role', { messages: [{ role: 'owner', content: 'Hi' }] }, 'messages.0.role'],
     ['an empty text block', { messages: [{ role: 'user', content: [{ type: 'text', text: '' }] }] }, 'non-empty'],
-    ['max_tokens over the maximum', { max_tokens: 128_001 }, 'max_tokens: 100000 > 64000'],
+    ['max_tokens over the maximum', { max_tokens: 128_001 }, 'max_tokens: 128001 > 128000'],
     ['a tool choice without tools', { tool_choice: { type: 'any' } }, 'while providing tools'],
     ['an output format without schema', { output_config: { format: { type: 'json_schema' } } }, 'output_config.format'],
   ];

@@ -2,8 +2,8 @@ import { totalUsage } from './call-log.js';
 import { type Exchange, parseJson, readBody, sendJson } from './exchange.js';
 import { checkFaultRules } from './faults.js';
 import type { SimulatorState } from './messages-route.js';
-import { checkLimits } from './rate-limits.js';
-import { type CallRecord, DEFAULT_LATENCY, type GroupReading, type Latency, type LatencyOptions } from './types.js';
+import { checkLimits, type GroupReading } from './rate-limits.js';
+import { type CallRecord, DEFAULT_LATENCY, type Latency, type LatencyOptions } from './types.js';
 
 /** Where the control API lives. */
 export const CONTROL_PREFIX = '/__sim';

@@ -17,7 +17,7 @@ export interface SimulatedModel {
 
 /**
  * The current models. Windows are a million tokens, as the model pages say. The minimum for the cache is 1,024 for
- * Sonnet and Opus; for Haiku it is 4,096, the last value that was published for that line (Haiku 4.5).
+ * Sonnet and Opus; for Haiku it is 512.
  */
 export const SIMULATED_MODELS: readonly SimulatedModel[] = [
   {
@@ -26,7 +26,7 @@ export const SIMULATED_MODELS: readonly SimulatedModel[] = [
     modelClass: 'haiku',
     contextTokens: 1_000_000,
     maxOutputTokens: 128_000,
-    minimumCacheableTokens: 4_096,
+    minimumCacheableTokens: 512,
     createdAt: '2026-10-01T00:00:00Z',
   },
   {

@@ -1,5 +1,22 @@
 import { ApiError } from './api-error.js';
-import type { BucketReading, GroupReading } from './types.js';
+
+/** The state of the three buckets of a group, in requests or tokens. A level below zero is a debt. */
+export interface BucketReading {
+  readonly limitPerMinute: number;
+  readonly capacity: number;
+  readonly level: number;
+  /** Everything taken from it since the start. */
+  readonly charged: number;
+}
+
+export interface GroupReading {
+  readonly requests: BucketReading;
+  readonly inputTokens: BucketReading;
+  readonly outputTokens: BucketReading;
+  /** Calls refused with 429 because of it. */
+  readonly refused: number;
+  readonly limits: GroupLimits;
+}
 
 /** The limits of one model class. */
 export interface GroupLimits {

@@ -9,14 +9,8 @@ import { type FaultRule, Faults } from './faults.js';
 import { countTokensRoute, messagesRoute, type SimulatorState } from './messages-route.js';
 import { modelInfo, SIMULATED_MODELS } from './models.js';
 import { PromptCache } from './prompt-cache.js';
-import { checkLimits, type LimitOptions, RateLimits } from './rate-limits.js';
-import {
-  type CallRecord,
-  DEFAULT_LATENCY,
-  type GroupReading,
-  type LatencyOptions,
-  type SimulatedClaudeOptions,
-} from './types.js';
+import { checkLimits, type GroupReading, type LimitOptions, RateLimits } from './rate-limits.js';
+import { type CallRecord, DEFAULT_LATENCY, type LatencyOptions, type SimulatedClaudeOptions } from './types.js';
 
 /** 32 MB, the request size limit that the real API documents. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;

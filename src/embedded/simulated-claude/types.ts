@@ -1,6 +1,6 @@
 import type { FaultRule } from './faults.js';
 import type { SimulatedModel } from './models.js';
-import type { GroupLimits, LimitOptions } from './rate-limits.js';
+import type { LimitOptions } from './rate-limits.js';
 
 /** How long the simulated model takes. All in milliseconds; fractions are allowed. */
 export interface LatencyOptions {
@@ -106,21 +106,3 @@ export const NO_USAGE: CallUsage = {
   cache_read_input_tokens: 0,
   cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 0 },
 };
-
-/** The state of the three buckets of a group, in requests or tokens. A level below zero is a debt. */
-export interface BucketReading {
-  readonly limitPerMinute: number;
-  readonly capacity: number;
-  readonly level: number;
-  /** Everything taken from it since the start. */
-  readonly charged: number;
-}
-
-export interface GroupReading {
-  readonly requests: BucketReading;
-  readonly inputTokens: BucketReading;
-  readonly outputTokens: BucketReading;
-  /** Calls refused with 429 because of it. */
-  readonly refused: number;
-  readonly limits: GroupLimits;
-}

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { HoldfastError } from '../contracts/errors.js';
 
@@ -20,8 +21,20 @@ export async function isPortFree(port: number): Promise<boolean> {
   return (await listen(port)) !== null;
 }
 
+/**
+ * Ports of our own choice lie below those that systems give to outgoing connections (from 32768 on Linux, 49152 on
+ * macOS). A server on one of the latter that is killed may find its port taken by some connection when it comes back.
+ */
+const LOWEST_PORT = 15_000;
+const HIGHEST_PORT = 32_000;
+const TRIES = 100;
+
 /** A loopback port that nobody listens on. Another program may take it before the caller does. */
 export async function findFreePort(): Promise<number> {
+  for (let tried = 0; tried < TRIES; tried += 1) {
+    const candidate = randomInt(LOWEST_PORT, HIGHEST_PORT);
+    if (await isPortFree(candidate)) return candidate;
+  }
   const port = await listen(0);
   if (port === null)
     throw new HoldfastError(

@@ -84,6 +84,9 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
         ...shared,
         taskQueue: ENGINE_TASK_QUEUE,
         workflowBundle: bundle,
+        // How long a workflow task waits for a worker that has the chain in memory. That one may have been killed, and
+        // the default of 10 s would be the longest part of its chains' recovery.
+        stickyQueueScheduleToStartTimeout: '3 seconds',
         activities: { ...engine },
       }),
     ];

@@ -31,9 +31,13 @@ export async function expectGone(pids: readonly number[], timeoutMs = 10_000): P
 }
 
 /** Waits for a condition and names it when it does not come true. */
-export async function eventually(what: string, probe: () => boolean | Promise<boolean>, timeoutMs = 20_000) {
+export async function eventually(
+  what: string | (() => string),
+  probe: () => boolean | Promise<boolean>,
+  timeoutMs = 20_000,
+) {
   const met = await until(async () => ((await probe()) ? true : undefined), { timeoutMs });
-  if (!met) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+  if (!met) throw new Error(`not within ${timeoutMs} ms: ${typeof what === 'string' ? what : what()}`);
 }
 
 /** Listens on a port of the system's choice until `close`. */

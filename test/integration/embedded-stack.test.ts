@@ -75,10 +75,13 @@ describe('the embedded stack', () => {
     expect(readStack(state)).toMatchObject({ ...first, supervisor: { pid: process.pid } });
 
     for (const pid of pidsOf(first)) signalProcess(pid, 'SIGKILL');
-    await eventually('all parts run again', () => {
-      const now = pidsOf(readReady());
-      return now.length === 5 && now.every((pid) => !pidsOf(first).includes(pid) && identifyProcess(pid) !== null);
-    });
+    await eventually(
+      () => `all parts run again; the stack said: ${lines.join(' ')}`,
+      () => {
+        const now = pidsOf(readReady());
+        return now.length === 5 && now.every((pid) => !pidsOf(first).includes(pid) && identifyProcess(pid) !== null);
+      },
+    );
     const second = readReady();
     expect({ ...second, processes: null }).toEqual({ ...first, processes: null });
     expect(await (await fetch(first.modelUrl!)).text()).toBe('ok');

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { connectClient } from '../../src/cli/connect.js';
 import type { HoldfastClient } from '../../src/client/holdfast-client.js';
 import { loadConfig } from '../../src/config/index.js';
+import { findFreePort } from '../../src/embedded/ports.js';
 import type { CallRecord } from '../../src/embedded/simulated-claude/index.js';
 import type { StackReady } from '../../src/embedded/stack.js';
 import { openStore, type Store } from '../../src/store/database.js';
@@ -56,7 +57,7 @@ export class StackProcess {
     // PostgreSQL does not run as root; whoever it runs as must be able to enter.
     await chmod(directory, 0o755);
     const readyFile = join(directory, 'ready.json');
-    const env = { HOLDFAST_DIR: directory, ...environment };
+    const env = { HOLDFAST_DIR: directory, ...(await freePorts()), ...environment };
     const stack = new StackProcess(directory, readyFile, env, spawnDev(readyFile, env));
     await stack.untilReady();
     return stack;
@@ -142,6 +143,13 @@ export class StackProcess {
     await this.end('SIGTERM');
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+/** Named ports, because two stacks that start at the same moment would both prefer the same ones. */
+async function freePorts(): Promise<NodeJS.ProcessEnv> {
+  const names = ['TEMPORAL', 'TEMPORAL_UI', 'POSTGRES', 'MODEL'];
+  const ports = await Promise.all(names.map(() => findFreePort()));
+  return Object.fromEntries(names.map((name, index) => [`HOLDFAST_${name}_PORT`, String(ports[index])]));
 }
 
 function spawnDev(readyFile: string, env: NodeJS.ProcessEnv): ChildProcess {

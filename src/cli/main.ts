@@ -29,5 +29,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     // Commander has printed what is wrong; help and version are no errors.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.badInput;
     return reportError(error);
+  } finally {
+    // The channel to a supervisor would keep the process alive, also after a failure.
+    if (process.connected) process.disconnect();
   }
 }

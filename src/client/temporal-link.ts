@@ -53,16 +53,21 @@ export function linkTemporal(target: TemporalTarget, payloadCodec?: PayloadCodec
       } catch (error) {
         if (!isUnreachable(error)) throw error;
         await drop();
-        throw new HoldfastError(
-          'TEMPORAL_UNREACHABLE',
-          `Temporal at ${target.address} cannot be reached: ${rootMessage(error)}.`,
-          'Start it (`npx holdfast dev` for the embedded one), or correct TEMPORAL_ADDRESS.',
-          { cause: error },
-        );
+        throw temporalUnreachable(target.address, error);
       }
     },
     close: drop,
   };
+}
+
+/** The error for people when there is no Temporal at an address. */
+export function temporalUnreachable(address: string, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'TEMPORAL_UNREACHABLE',
+    `Temporal at ${address} cannot be reached: ${rootMessage(cause)}.`,
+    'Start it (`npx holdfast dev` for the embedded one), or correct TEMPORAL_ADDRESS.',
+    { cause },
+  );
 }
 
 function isUnreachable(error: unknown): boolean {

@@ -1,16 +1,42 @@
+import { createRequire } from 'node:module';
+import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger, type WorkflowBundle } from '@temporalio/worker';
+import { HoldfastError } from '../contracts/errors.js';
 
 const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 
 /** Module of the engine's interceptors; it belongs into every bundle. */
 const ENGINE_INTERCEPTORS = fileURLToPath(new URL(`../workflows/interceptors${extension}`, import.meta.url));
 
-/** Bundles an application's workflows with the engine. Throws when something in it must not enter the sandbox. */
-export function bundleWorkflows(workflowsPath: string): Promise<WorkflowBundle> {
-  return bundleWorkflowCode({
-    workflowsPath,
-    workflowInterceptorModules: [ENGINE_INTERCEPTORS],
-    logger: new DefaultLogger('WARN'),
-  });
+/** Where this package finds Temporal's: a project that depends on Holdfast alone need not install it again. */
+const OWN_MODULES = resolve(
+  dirname(createRequire(import.meta.url).resolve('@temporalio/workflow/package.json')),
+  '../..',
+);
+
+/**
+ * Bundles an application's workflows with the engine. Throws `BAD_CONFIGURATION` when they cannot be compiled or import
+ * something that must not enter the sandbox.
+ */
+export async function bundleWorkflows(workflowsPath: string): Promise<WorkflowBundle> {
+  try {
+    return await bundleWorkflowCode({
+      workflowsPath,
+      workflowInterceptorModules: [ENGINE_INTERCEPTORS],
+      logger: new DefaultLogger('WARN'),
+      webpackConfigHook: (config) => ({
+        ...config,
+        resolve: { ...config.resolve, modules: ['node_modules', OWN_MODULES] },
+      }),
+    });
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new HoldfastError(
+      'BAD_CONFIGURATION',
+      `The workflows in ${workflowsPath} cannot be bundled: ${detail}.`,
+      'Correct what is printed above. Workflow code imports holdfast/workflow and @temporalio/workflow, and only types from elsewhere.',
+      { cause: error },
+    );
+  }
 }

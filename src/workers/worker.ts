@@ -4,7 +4,7 @@ import { createEngineActivities } from '../activities/engine-activities.js';
 import { createModelActivities, type ModelActivityDependencies } from '../activities/model-activities.js';
 import { laneOf, type StepRouting } from '../activities/route-step.js';
 import { QuotaGate, type QuotaLimits } from '../admission/quota-gate.js';
-import type { TemporalTarget } from '../client/temporal-link.js';
+import { type TemporalTarget, temporalUnreachable } from '../client/temporal-link.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
@@ -60,21 +60,18 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
     await migrate(store);
     const identity = await announceWorker(store, databaseUrl);
     closing.push(() => identity.close());
-    const [bundle, connection, clientConnection] = await Promise.all([
-      bundleWorkflows(app.workflowsPath),
-      NativeConnection.connect({ ...nativeOptions(temporal), address: temporal.address }),
-      Connection.connect({ ...temporal.connection, address: temporal.address }),
-    ]);
+    const bundle = await bundleWorkflows(app.workflowsPath);
+    const { native, plain } = await connect(temporal);
     closing.push(
-      () => connection.close(),
-      () => clientConnection.close(),
+      () => native.close(),
+      () => plain.close(),
     );
-    await registerSearchAttributes(clientConnection, temporal.namespace);
+    await registerSearchAttributes(plain, temporal.namespace);
 
     const dataConverter = { payloadCodecs: [createPayloadCodec(store)] };
     const engine = createEngineActivities({ store, steps: app.steps, routing });
     const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'> & object = {
-      connection,
+      connection: native,
       namespace: temporal.namespace,
       dataConverter,
       shutdownGraceTime: settings.shutdownGraceMs,
@@ -117,7 +114,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       );
     }
     const client = new Client({
-      connection: clientConnection,
+      connection: plain,
       namespace: temporal.namespace,
       dataConverter,
     });
@@ -145,6 +142,21 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** The worker's own connection, and one for the sweeper's client. Throws `TEMPORAL_UNREACHABLE`. */
+async function connect(target: TemporalTarget): Promise<{ native: NativeConnection; plain: Connection }> {
+  try {
+    const native = await NativeConnection.connect({ ...nativeOptions(target), address: target.address });
+    try {
+      return { native, plain: await Connection.connect({ ...target.connection, address: target.address }) };
+    } catch (error) {
+      await native.close();
+      throw error;
+    }
+  } catch (error) {
+    throw temporalUnreachable(target.address, error);
   }
 }
 

@@ -57,16 +57,9 @@ async function worker(_flags: object, command: Command): Promise<void> {
       'PART_FAILED',
       `The worker stopped: ${String(error)}.`,
       'Read the cause above; start it again.',
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   });
-  try {
-    await Promise.race([stop.requested, failed]);
-    await running.stop();
-  } finally {
-    // An open channel to the supervisor would keep the process alive.
-    if (process.connected) process.disconnect();
-  }
+  await Promise.race([stop.requested, failed]);
+  await running.stop();
 }

@@ -1,3 +1,4 @@
 /** What workflow code uses: chains import this, and nothing else of ours. */
 export type { StepOptions, StepResult } from './contracts/steps.js';
+export { analyzeDocument } from './workflows/analyze-document.js';
 export { proxySteps } from './workflows/steps.js';

@@ -34,7 +34,7 @@ export function createEngineActivities({ store, steps, routing }: EngineActivity
   return {
     async holdfastPlanStep(call) {
       const { id, runId } = callingChain();
-      const chain = await ensureChain(store, { ...call, id, type: call.chain });
+      const chain = await ensureChain(store, { ...call, id, runId, type: call.chain });
       const success = await findSuccess(store, journalKey(id, call));
       if (success !== undefined) {
         await recordReuse(store, success, runId);
@@ -44,7 +44,7 @@ export function createEngineActivities({ store, steps, routing }: EngineActivity
     },
 
     async holdfastOpenHold(hold) {
-      await ensureChain(store, { ...hold, id: callingChain().id, type: hold.chain });
+      await ensureChain(store, { ...hold, ...callingChain(), type: hold.chain });
       const decision = await openHold(store, scope(hold), hold);
       if (decision !== null) await markDecisionTaken(store, scope(hold), hold.holdId);
       return decision;
@@ -64,8 +64,10 @@ export function createEngineActivities({ store, steps, routing }: EngineActivity
     },
 
     async holdfastCloseChain({ state, output, message }) {
-      await closeChain(store, callingChain().id, {
+      const { id, runId } = callingChain();
+      await closeChain(store, id, {
         state,
+        runId,
         ...(state === 'completed' ? { output: JSON.stringify(output ?? null) } : {}),
         ...(message === undefined ? {} : { message }),
       });

@@ -30,6 +30,9 @@ export interface StepRunnerDependencies extends ModelCallerDependencies {
   readonly lanes: Readonly<Record<Lane, LanePolicy>>;
 }
 
+/** How long a live worker may take to show itself again after the store came back, in milliseconds. */
+const RELOCK_MS = 1_000;
+
 /** How often a call that another live worker has open is looked at, in milliseconds. */
 const OPEN_ELSEWHERE_POLL_MS = 250;
 
@@ -51,7 +54,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     const step = steps[call.step];
     if (step === undefined) throw stepFailure('unsupported_step', `This worker has no step ${call.step}.`);
     const key = journalKey(id, call);
-    const chain = await caller.reachingStore(() => ensureChain(store, { ...call, id, type: call.chain }));
+    const chain = await caller.reachingStore(() => ensureChain(store, { ...call, id, runId, type: call.chain }));
     const past = await caller.reachingStore(() => pastAttempts(key, step, signal));
     if ('success' in past) {
       await caller.reachingStore(() => recordReuse(store, past.success, runId));
@@ -97,6 +100,9 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     if (attempt.worker === null || attempt.worker === dependencies.worker) return false;
     const limitMs = step.timeoutMs ?? dependencies.routing.callTimeoutMs;
     if (Date.now() - attempt.started_at.getTime() > limitMs) return false;
+    if (await isWorkerAlive(store, attempt.worker)) return true;
+    // PostgreSQL drops all locks when it restarts, and live workers need a moment to take theirs again.
+    await new Promise((resolve) => setTimeout(resolve, RELOCK_MS));
     return isWorkerAlive(store, attempt.worker);
   }
 

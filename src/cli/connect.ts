@@ -20,6 +20,7 @@ export function configOf(command: Command): Promise<HoldfastConfig> {
       temporalNamespace: flags.temporalNamespace,
       databaseUrl: flags.databaseUrl,
       modelUrl: flags.modelUrl,
+      workers: flags.workers,
     },
   });
 }
@@ -46,8 +47,7 @@ export function targetsOf(config: HoldfastConfig): Targets {
   return {
     databaseUrl,
     temporal: {
-      // Nothing listens on port 1: a stack whose Temporal is not there yet counts as one that cannot be reached.
-      address: address ?? '127.0.0.1:1',
+      address: address ?? null,
       namespace: temporal.namespace,
       ...(temporal.kind === 'external' && temporal.connection !== undefined ? { connection: temporal.connection } : {}),
     },

@@ -14,7 +14,8 @@ export function formatStatus(status: ChainStatus): string {
   for (const hold of holds) {
     lines.push(
       `Held at ${hold.step} (${hold.id}, ${hold.reason}): ${hold.message}`,
-      `  ${hold.suggestedAction} Then: holdfast retry ${id}${holds.length > 1 ? ` --hold ${hold.id}` : ''}`,
+      `  ${hold.suggestedAction}`,
+      `  To retry: holdfast retry ${id}${holds.length > 1 ? ` --hold ${hold.id}` : ''}`,
     );
   }
   if (status.output !== null) lines.push('Output:', formatOutput(status.output));

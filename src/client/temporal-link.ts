@@ -3,7 +3,8 @@ import type { PayloadCodec } from '@temporalio/common';
 import { HoldfastError } from '../contracts/errors.js';
 
 export interface TemporalTarget {
-  readonly address: string;
+  /** Null when none is configured and no embedded one runs: then it counts as unreachable. */
+  readonly address: string | null;
   readonly namespace: string;
   /** TLS, API key and metadata, as Temporal's client takes them. */
   readonly connection?: Omit<ConnectionOptions, 'address'>;
@@ -25,10 +26,10 @@ const UNREACHABLE_CODES: readonly number[] = [14, 4];
 export function linkTemporal(target: TemporalTarget, payloadCodec?: PayloadCodec): TemporalLink {
   let client: Promise<Client> | undefined;
 
-  async function connect(): Promise<Client> {
+  async function connect(address: string): Promise<Client> {
     const connection = await Connection.connect({
       ...target.connection,
-      address: target.address,
+      address,
       connectTimeout: CONNECT_MS,
     });
     return new Client({
@@ -46,8 +47,9 @@ export function linkTemporal(target: TemporalTarget, payloadCodec?: PayloadCodec
 
   return {
     async use(run) {
+      if (target.address === null) throw temporalUnreachable(null);
       try {
-        client ??= connect();
+        client ??= connect(target.address);
         const connected = await client;
         return await connected.withDeadline(Date.now() + CALL_MS, () => run(connected));
       } catch (error) {
@@ -61,7 +63,14 @@ export function linkTemporal(target: TemporalTarget, payloadCodec?: PayloadCodec
 }
 
 /** The error for people when there is no Temporal at an address. */
-export function temporalUnreachable(address: string, cause: unknown): HoldfastError {
+export function temporalUnreachable(address: string | null, cause?: unknown): HoldfastError {
+  if (address === null) {
+    return new HoldfastError(
+      'TEMPORAL_UNREACHABLE',
+      'There is no Temporal: TEMPORAL_ADDRESS is not set, and no embedded one runs.',
+      'Set TEMPORAL_ADDRESS, or start the embedded one with `npx holdfast dev`.',
+    );
+  }
   return new HoldfastError(
     'TEMPORAL_UNREACHABLE',
     `Temporal at ${address} cannot be reached: ${rootMessage(cause)}.`,

@@ -19,7 +19,8 @@ async function viewWorkflow(temporal: Client, id: string): Promise<WorkflowView>
   try {
     const description = await temporal.workflow.getHandle(id).describe();
     if (description.status.name === 'RUNNING') return { kind: 'open', description };
-    return { kind: 'ended', end: await endOf(temporal, id, description.status.name) };
+    const end = await endOf(temporal, id, description.status.name);
+    return { kind: 'ended', end: { ...end, runId: description.runId } };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return { kind: 'missing' };
     throw error;

@@ -132,6 +132,8 @@ export async function interruptAttempt({ db }: Store, id: number): Promise<void>
       state: 'interrupted',
       reason: 'worker_lost',
       message: 'The worker died while the call was open; the provider may have charged for it.',
+      // What nobody was told of counts as nothing in sums; the message says that it may be more.
+      cost_micro_usd: 0,
       finished_at: new Date(),
     })
     .where('id', '=', id)

@@ -4,6 +4,7 @@ import { type ClosedState, DEFAULT_TENANT } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, type Priority } from '../contracts/priority.js';
 import { type Store, storable } from './database.js';
+import { WITHDRAWN } from './holds.js';
 import type { ChainTable } from './schema.js';
 
 export type ChainRow = Selectable<ChainTable>;
@@ -98,17 +99,22 @@ export interface RunningChain {
   readonly id: string;
   readonly type: string;
   readonly firstRunId: string;
+  readonly runId: string;
   readonly parentId?: string;
 }
 
 /**
  * The row of a chain that runs; written here for one that was started without intake (bare client, child workflow,
- * Temporal's UI). A child inherits tenant and priority. A workflow id that is used again is a new chain in the old row.
+ * Temporal's UI). A child inherits tenant and priority. A workflow id that is used again is a new chain in the old row. A
+ * chain that was closed by another run of the same workflow has been reset: it is open again.
  */
 export async function ensureChain(store: Store, chain: RunningChain): Promise<ChainRow> {
   const { db } = store;
   const found = await findChain(store, chain.id);
-  if (found !== undefined && found.first_run_id === chain.firstRunId) return found;
+  if (found !== undefined && found.first_run_id === chain.firstRunId) {
+    const wasReset = found.closed_at !== null && found.closed_run_id !== chain.runId;
+    if (!wasReset) return found;
+  }
   if (found !== undefined && found.first_run_id === null) {
     await db
       .updateTable('chain')
@@ -125,6 +131,7 @@ export async function ensureChain(store: Store, chain: RunningChain): Promise<Ch
     first_run_id: chain.firstRunId,
     started_at: now,
     closed_at: null,
+    closed_run_id: null,
     message: null,
     output: null,
   };
@@ -149,6 +156,8 @@ export async function ensureChain(store: Store, chain: RunningChain): Promise<Ch
 
 export interface ChainEnd {
   readonly state: ClosedState;
+  /** The run that ended; none for a chain that was never started. */
+  readonly runId?: string;
   /** JSON. */
   readonly output?: string;
   readonly message?: string;
@@ -173,6 +182,7 @@ export async function closeChain(
         message: end.message === undefined ? null : storable(end.message),
         content_slot: false,
         closed_at: new Date(),
+        closed_run_id: end.runId ?? null,
       })
       .where('id', '=', id)
       .where('closed_at', 'is', null);
@@ -181,7 +191,7 @@ export async function closeChain(
     if (numUpdatedRows === 0n) return false;
     await trx
       .updateTable('hold')
-      .set({ verdict: 'withdrawn', decided_by: 'holdfast', decided_at: new Date(), note: `the chain is ${end.state}` })
+      .set({ verdict: WITHDRAWN, decided_by: 'holdfast', decided_at: new Date(), note: `the chain is ${end.state}` })
       .where('chain_id', '=', id)
       .where('decided_at', 'is', null)
       .execute();

@@ -42,7 +42,10 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
   return {
     db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }),
     pool,
-    explain: (error) => (isUnreachable(error) ? unreachable(where, error) : error),
+    explain: (error) => {
+      if (isUnreachable(error)) return unreachable(where, error);
+      return hasCode(error, UNDEFINED_TABLE) ? withoutSchema(where, error) : error;
+    },
     close: () => pool.end(),
   };
 }
@@ -54,6 +57,22 @@ function placeOf(url: string): string {
   } catch {
     return 'the configured address';
   }
+}
+
+// PostgreSQL's code for a relation that does not exist.
+const UNDEFINED_TABLE = '42P01';
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && (error as { code?: unknown }).code === code;
+}
+
+function withoutSchema(where: string, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'SCHEMA_VERSION',
+    `The database at ${where} has no schema of Holdfast yet.`,
+    'Start a worker on it once (`holdfast worker`): that sets the schema up.',
+    { cause },
+  );
 }
 
 function unreachable(where: string, cause: unknown): HoldfastError {

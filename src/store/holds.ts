@@ -5,6 +5,9 @@ import type { HoldTable } from './schema.js';
 
 export type HoldRow = Selectable<HoldTable>;
 
+/** The verdict on holds whose chain ended before anybody decided. */
+export const WITHDRAWN = 'withdrawn';
+
 /** Names the chain's run that a hold belongs to. */
 export interface HoldScope {
   readonly chainId: string;
@@ -48,7 +51,18 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
       .where('first_run_id', '=', scope.firstRunId)
       .where('id', '=', hold.holdId)
       .executeTakeFirstOrThrow();
-    const decision = settled(row);
+    // Withdrawn with the end of its chain, which has been reset since: nobody has decided it.
+    const withdrawn = row.verdict === WITHDRAWN;
+    if (withdrawn) {
+      await trx
+        .updateTable('hold')
+        .set({ verdict: null, decided_by: null, decided_at: null, taken_at: null, note: null, opened_at: new Date() })
+        .where('chain_id', '=', scope.chainId)
+        .where('first_run_id', '=', scope.firstRunId)
+        .where('id', '=', hold.holdId)
+        .execute();
+    }
+    const decision = withdrawn ? null : settled(row);
     if (decision === null) {
       await trx
         .updateTable('chain')

@@ -35,6 +35,8 @@ export interface ChainTable {
   created_at: Generated<Date>;
   started_at: Date | null;
   closed_at: Date | null;
+  /** The run that ended it: when another run of the same workflow comes, it was reset, and is open again. */
+  closed_run_id: string | null;
   checked_at: Date | null;
 }
 

@@ -147,16 +147,18 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
 
 /** The worker's own connection, and one for the sweeper's client. Throws `TEMPORAL_UNREACHABLE`. */
 async function connect(target: TemporalTarget): Promise<{ native: NativeConnection; plain: Connection }> {
+  const { address } = target;
+  if (address === null) throw temporalUnreachable(null);
   try {
-    const native = await NativeConnection.connect({ ...nativeOptions(target), address: target.address });
+    const native = await NativeConnection.connect({ ...nativeOptions(target), address });
     try {
-      return { native, plain: await Connection.connect({ ...target.connection, address: target.address }) };
+      return { native, plain: await Connection.connect({ ...target.connection, address }) };
     } catch (error) {
       await native.close();
       throw error;
     }
   } catch (error) {
-    throw temporalUnreachable(target.address, error);
+    throw temporalUnreachable(address, error);
   }
 }
 

@@ -98,12 +98,31 @@ describe('a chain', () => {
 
   test('that was started without intake gets a row, and a child inherits tenant and priority', async () => {
     const { row } = await insertChain(store, newChain({ tenant: 'parents', priority: 'high' }));
-    const child = await ensureChain(store, { id: 'a-child', type: 'child', firstRunId: 'r1', parentId: row.id });
+    const child = await ensureChain(store, {
+      id: 'a-child',
+      type: 'child',
+      firstRunId: 'r1',
+      runId: 'r1',
+      parentId: row.id,
+    });
     expect(child).toMatchObject({ tenant: 'parents', priority: 'high', state: 'running', first_run_id: 'r1' });
-    expect(await ensureChain(store, { id: 'an-orphan', type: 'x', firstRunId: 'r2' })).toMatchObject({
+    expect(await ensureChain(store, { id: 'an-orphan', type: 'x', firstRunId: 'r2', runId: 'r2' })).toMatchObject({
       tenant: 'default',
       priority: 'normal',
     });
+  });
+
+  test('that was reset after its end is open again, and a hold withdrawn with that end too', async () => {
+    const running = { id: 'a-reset', type: 'x', firstRunId: 'r1', runId: 'r1' };
+    const scope = { chainId: 'a-reset', firstRunId: 'r1' };
+    const hold = { holdId: 's-1', kind: 'failure', reason: 'refusal', step: 's', call: 1, message: 'no' } as const;
+    await ensureChain(store, running);
+    await openHold(store, scope, hold);
+    await closeChain(store, 'a-reset', { state: 'cancelled', runId: 'r1' });
+    expect(await ensureChain(store, running)).toMatchObject({ state: 'cancelled' });
+    expect(await ensureChain(store, { ...running, runId: 'r2' })).toMatchObject({ state: 'running', closed_at: null });
+    expect(await openHold(store, scope, hold)).toBeNull();
+    expect(await findChain(store, 'a-reset')).toMatchObject({ state: 'held' });
   });
 
   test('that is closed cannot be marked as started', async () => {

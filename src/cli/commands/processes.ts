@@ -12,6 +12,7 @@ export function addProcessCommands(program: Command): void {
     .command('dev')
     .description('run the embedded stack in the foreground: Temporal, PostgreSQL, simulated Claude, a worker')
     .option('--ready-file <file>', 'write addresses and process ids there once everything serves')
+    .option('--workers <number>', 'worker processes (default: 1)')
     .action(dev);
   program.command('worker').description('run one worker process, for production').action(worker);
   program
@@ -32,7 +33,8 @@ async function dev(flags: { readyFile?: string }, command: Command): Promise<voi
   const stack = await startDevStack(config, { log: note, signal: stop.signal, readyFile: flags.readyFile });
   const { temporalAddress, temporalUiUrl, modelUrl } = stack.ready;
   note(`Temporal ${temporalAddress}${temporalUiUrl === null ? '' : `, its UI ${temporalUiUrl}`}`);
-  if (modelUrl !== null) note(`Simulated Claude ${modelUrl}`);
+  const model = stack.ready.processes.model === null ? 'Model' : 'Simulated Claude';
+  if (modelUrl !== null) note(`${model} ${modelUrl}`);
   note('Ready. Ctrl-C stops everything; state stays.');
   await stop.requested;
   void stop.again.then(() => stack.kill());

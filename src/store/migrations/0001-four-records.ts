@@ -20,6 +20,7 @@ export async function up(database: Kysely<unknown>): Promise<void> {
       created_at timestamptz NOT NULL DEFAULT now(),
       started_at timestamptz,
       closed_at timestamptz,
+      closed_run_id text,
       checked_at timestamptz
     )`,
     `CREATE UNIQUE INDEX chain_by_key ON chain (tenant, type, key) WHERE key IS NOT NULL`,

@@ -78,7 +78,7 @@ async function submit(chain: string, flags: SubmitFlags, command: Command): Prom
     const result = { ...submitted, state: status.state, output: status.output };
     output.result(result, status.state === 'completed' ? formatOutput(status.output) : formatStatus(status));
     process.exitCode = exitCodeOf(status.state);
-    if (status.state !== 'completed') output.note(explain(status));
+    if (output.json && status.state !== 'completed') output.note(explain(status));
   });
 }
 

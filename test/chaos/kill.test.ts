@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { Client, Connection } from '@temporalio/client';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { HoldfastClient } from '../../src/client/holdfast-client.js';
@@ -199,6 +201,44 @@ describe('ten chains in flight finish, and no finished step is paid again, when'
     await stack.use(async (client, store) => {
       await finishAll(client, ids);
       expect(await interruptedAttempts(store, ids)).toBeGreaterThanOrEqual(open.length);
+    });
+  });
+});
+
+describe('a reset in Temporal', () => {
+  test('of a chain that was held, retried and completed pays nothing again, and its row follows', async () => {
+    await stack.simulator('PUT', 'faults', [{ kind: 'refusal', times: 1 }]);
+    await stack.use(async (client) => {
+      const { id } = await client.submit({ chain: 'analyzeDocument', input: { document: documentOf(0) } });
+      expect((await client.wait(id)).state).toBe('held');
+      await client.retry(id, { by: 'a test' });
+      const before = await client.wait(id);
+      expect(before.state).toBe('completed');
+      const paid = (await stack.calls()).length;
+
+      const { temporalAddress } = await stack.ready();
+      const connection = await Connection.connect({ address: temporalAddress as string });
+      const temporal = new Client({ connection });
+      const { runId } = await temporal.workflow.getHandle(id).describe();
+      const { workflowService } = connection;
+      // The generated types want a Long, and promise to return nothing.
+      const request = {
+        namespace: 'default',
+        workflowExecution: { workflowId: id, runId },
+        reason: 'a test',
+        workflowTaskFinishEventId: 4,
+        requestId: randomUUID(),
+      } as unknown as Parameters<typeof workflowService.resetWorkflowExecution>[0];
+      const reset = (await workflowService.resetWorkflowExecution(request)) as unknown as { runId: string };
+      await temporal.workflow.getHandle(id, reset.runId).result();
+      await connection.close();
+
+      const after = await client.status(id);
+      expect(after.state).toBe('completed');
+      expect(after.output).toEqual(before.output);
+      expect(after.costMicroUsd).toBe(before.costMicroUsd);
+      expect(after.steps.every(({ fromJournal }) => fromJournal)).toBe(true);
+      expect(await stack.calls()).toHaveLength(paid);
     });
   });
 });

@@ -50,6 +50,13 @@ const SHAPES: Readonly<Record<string, { readonly faults?: unknown; readonly play
   },
 };
 
+/** Replay needs neither, and both would tell of the machine that recorded. */
+function withoutMachine(history: string): string {
+  const blank = (key: string, value: unknown): unknown =>
+    key === 'stackTrace' ? '' : key === 'identity' ? 'recorder' : value;
+  return JSON.stringify(JSON.parse(history), blank, 1);
+}
+
 const stack = await StackProcess.start();
 try {
   await mkdir(folder, { recursive: true });
@@ -63,7 +70,7 @@ try {
       await play(client, stack, id);
       const history = await temporal.workflow.getHandle(id).fetchHistory();
       const file = new URL(`analyze-document-${shape}.json`, folder);
-      await writeFile(file, `${JSON.stringify(JSON.parse(historyToJSON(history)), null, 1)}\n`, { flag: 'wx' });
+      await writeFile(file, `${withoutMachine(historyToJSON(history))}\n`, { flag: 'wx' });
       process.stdout.write(`${shape}: ${history.events?.length} events\n`);
     }
     await connection.close();

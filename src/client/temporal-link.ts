@@ -1,4 +1,4 @@
-import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import { Client, Connection, type ConnectionOptions, NamespaceNotFoundError } from '@temporalio/client';
 import type { PayloadCodec } from '@temporalio/common';
 import { HoldfastError } from '../contracts/errors.js';
 
@@ -20,8 +20,9 @@ export interface TemporalLink {
 const CONNECT_MS = 3_000;
 const CALL_MS = 10_000;
 
-// UNAVAILABLE and DEADLINE_EXCEEDED, as in the gRPC specification.
-const UNREACHABLE_CODES: readonly number[] = [14, 4];
+// UNAVAILABLE, DEADLINE_EXCEEDED, and for a server that does not let us in PERMISSION_DENIED and UNAUTHENTICATED, as in
+// the gRPC specification.
+const UNREACHABLE_CODES: readonly number[] = [14, 4, 7, 16];
 
 export function linkTemporal(target: TemporalTarget, payloadCodec?: PayloadCodec): TemporalLink {
   let client: Promise<Client> | undefined;
@@ -83,6 +84,7 @@ function isUnreachable(error: unknown): boolean {
   for (let current = error; current instanceof Error; current = current.cause) {
     const { code } = current as { code?: unknown };
     if (typeof code === 'number' && UNREACHABLE_CODES.includes(code)) return true;
+    if (current instanceof NamespaceNotFoundError) return true;
     if (/Failed to connect before the deadline/i.test(current.message)) return true;
   }
   return false;

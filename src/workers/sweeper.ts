@@ -14,7 +14,14 @@ export interface Sweeper {
 export function startSweeper(store: Store, temporal: Client, log: (message: string) => void): Sweeper {
   let stopped = false;
   let wake = (): void => {};
-  let lastError = '';
+  let complaints = new Set<string>();
+  let earlier = new Set<string>();
+
+  /** Says what is wrong once, not every second; again when it has been mended in between. */
+  function complain(problem: string): void {
+    complaints.add(problem);
+    if (!earlier.has(problem)) log(`sweeper: ${problem}; it goes on trying`);
+  }
 
   async function once(): Promise<void> {
     await store.db.connection().execute(async (connection) => {
@@ -22,7 +29,8 @@ export function startSweeper(store: Store, temporal: Client, log: (message: stri
         SELECT pg_try_advisory_lock(${sql.lit(SWEEPER_LOCK)}) AS mine`.execute(connection);
       if (!rows[0]?.mine) return;
       try {
-        const { started, closed, sent } = await sweep(store, temporal);
+        const { started, closed, sent, problems } = await sweep(store, temporal);
+        for (const problem of problems) complain(problem);
         if (started + closed + sent > 0) log(`sweeper: started ${started}, closed ${closed}, decisions sent ${sent}`);
       } finally {
         await sql`SELECT pg_advisory_unlock(${sql.lit(SWEEPER_LOCK)})`.execute(connection);
@@ -32,14 +40,13 @@ export function startSweeper(store: Store, temporal: Client, log: (message: stri
 
   const loop = (async () => {
     while (!stopped) {
+      earlier = complaints;
+      complaints = new Set();
       try {
         await once();
-        lastError = '';
       } catch (error) {
-        // The store or Temporal is away: said once per cause, not once per second.
-        const message = error instanceof Error ? error.message : String(error);
-        if (message !== lastError) log(`sweeper: ${message}; it goes on trying`);
-        lastError = message;
+        // The store or Temporal is away.
+        complain(error instanceof Error ? error.message : String(error));
       }
       if (stopped) break;
       await new Promise<void>((resolve) => {

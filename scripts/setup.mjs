@@ -118,13 +118,8 @@ async function takeLock(path, log) {
         throw new SetupError(`${dirname(path)} cannot be written: ${error.message}`, 'Make it writable.');
     }
     if (isStale(path, holderFile)) {
-      const aside = `${path}-${randomBytes(4).toString('hex')}`;
-      try {
-        renameSync(path, aside);
-        rmSync(aside, { recursive: true, force: true });
-      } catch {
-        // Another set-up has moved it aside already.
-      }
+      removeStale(path, holderFile);
+      await new Promise((done) => setTimeout(done, 20));
       continue;
     }
     if (!hasSaid) log('Another set-up of this clone is running; waiting for it …');
@@ -132,6 +127,35 @@ async function takeLock(path, log) {
     if (Date.now() - started > LOCK_TIMEOUT_MS)
       throw new SetupError('Another set-up of this clone does not come to an end.', `Stop it, or delete ${path}.`);
     await new Promise((done) => setTimeout(done, 200));
+  }
+}
+
+/**
+ * Removes a stale lock, one process at a time, and looks again before it does: two that saw the same stale lock would
+ * otherwise remove it one after the other, and the second one a lock that had been taken in between.
+ */
+function removeStale(path, holderFile) {
+  const turn = `${path}-removing`;
+  try {
+    mkdirSync(turn);
+  } catch {
+    // A turn takes milliseconds: one that is a minute old was cut off.
+    if (ageOf(turn) > 60_000) rmSync(turn, { recursive: true, force: true });
+    return;
+  }
+  try {
+    if (isStale(path, holderFile)) rmSync(path, { recursive: true, force: true });
+  } finally {
+    rmSync(turn, { recursive: true, force: true });
+  }
+}
+
+/** In milliseconds; 0 for what is not there. */
+function ageOf(path) {
+  try {
+    return Date.now() - statSync(path).mtimeMs;
+  } catch {
+    return 0;
   }
 }
 

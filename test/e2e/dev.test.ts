@@ -18,6 +18,34 @@ const document =
   'Lighthouses stand on rocks. Their lamps turn at night. Ships see them from afar. Keepers lived in them.';
 const submit = ['submit', 'analyzeDocument', '--input', '-', '--wait', '--json'];
 
+describe('workers whose API key is refused', () => {
+  test('hold the chain as authentication, and workers with a good key go on with it', async () => {
+    const { modelUrl } = await stack.ready();
+    // The simulator refuses keys that begin so.
+    const other = await StackProcess.start({
+      ANTHROPIC_BASE_URL: modelUrl as string,
+      ANTHROPIC_API_KEY: 'invalid-key',
+    });
+    try {
+      expect((await other.ready()).processes.model).toBeNull();
+      const held = await other.cli(submit, JSON.stringify({ document }));
+      expect(held.code).toBe(5);
+      expect(held.stderr).not.toContain('invalid-key');
+      const { id } = JSON.parse(held.stdout) as { id: string };
+      await other.use(async (client) => {
+        expect((await client.status(id)).holds).toMatchObject([{ reason: 'authentication' }]);
+      });
+      await other.restart('SIGTERM', { ANTHROPIC_API_KEY: 'good-key' });
+      await other.use(async (client) => {
+        await client.retry(id, { by: 'a test' });
+        expect((await client.wait(id)).state).toBe('completed');
+      });
+    } finally {
+      await other.stop();
+    }
+  });
+});
+
 describe('dev', () => {
   test('tells in its ready file where everything is', async () => {
     const ready = await stack.ready();
@@ -55,25 +83,5 @@ describe('dev', () => {
     expect(await readdir(stack.directory)).not.toContain('ready.json');
     const result = await stack.cli(['status', 'x']);
     expect(result).toMatchObject({ code: 3, stderr: expect.stringContaining('No embedded stack runs') });
-  });
-});
-
-describe('a worker whose API key is refused', () => {
-  test('holds the chain as authentication, and a worker with a good key goes on with it', async () => {
-    const other = await StackProcess.start();
-    try {
-      await other.simulator('PUT', 'faults', [{ kind: 'status', status: 401 }]);
-      const held = await other.cli(submit, JSON.stringify({ document }));
-      expect(held.code).toBe(5);
-      const { id } = JSON.parse(held.stdout) as { id: string };
-      await other.simulator('DELETE', 'faults');
-      await other.use(async (client) => {
-        expect((await client.status(id)).holds).toMatchObject([{ reason: 'authentication' }]);
-        await client.retry(id, { by: 'a test' });
-        expect((await client.wait(id)).state).toBe('completed');
-      });
-    } finally {
-      await other.stop();
-    }
   });
 });

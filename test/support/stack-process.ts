@@ -48,7 +48,7 @@ export class StackProcess {
   private constructor(
     readonly directory: string,
     readonly readyFile: string,
-    private readonly environment: NodeJS.ProcessEnv,
+    private environment: NodeJS.ProcessEnv,
     private child: ChildProcess,
   ) {}
 
@@ -88,7 +88,8 @@ export class StackProcess {
       const complete =
         ready !== undefined &&
         ready.processes.worker.length > 0 &&
-        [ready.processes.temporal, ready.processes.postgres, ready.processes.model].every((pid) => pid !== null);
+        [ready.processes.temporal, ready.processes.postgres].every((pid) => pid !== null) &&
+        (ready.processes.model !== null || this.environment.ANTHROPIC_BASE_URL !== undefined);
       return complete && accept(ready) ? ready : undefined;
     });
   }
@@ -124,9 +125,10 @@ export class StackProcess {
     return ((await this.simulator('GET', 'calls?limit=20000')) as { calls: CallRecord[] }).calls;
   }
 
-  /** Kills the supervisor as a power cut would, and starts another one on the same directory. */
-  async restart(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  /** Ends the supervisor, by SIGKILL as a power cut would, and starts another one on the same directory. */
+  async restart(signal: 'SIGKILL' | 'SIGTERM', changes: NodeJS.ProcessEnv = {}): Promise<void> {
     await this.end(signal);
+    this.environment = { ...this.environment, ...changes };
     this.child = spawnDev(this.readyFile, this.environment);
     await rm(this.readyFile, { force: true });
     await this.untilReady();

@@ -202,6 +202,7 @@ function explain(text: string, cause: string, directory: string, logFile: string
       /.*(incorrect|invalid) (checksum|checkpoint|control file|magic number|page).*/,
       /.*could not locate (a valid|required) checkpoint.*/,
       /.*could not find the database system.*/,
+      /.*database files are incompatible with server.*/,
       /PANIC: .*/,
     ]
       .map((pattern) => pattern.source)

@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { HoldfastError } from '../contracts/errors.js';
 import { isRunning, type ProcessIdentity } from './processes.js';
 
 /** What a stack tells about itself, in the ready file and in `stack.json`. */
@@ -49,5 +50,29 @@ export function writeJson(file: string, value: unknown): void {
   const temporary = `${file}.${process.pid}`;
   rmSync(temporary, { force: true });
   writeFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
-  renameSync(temporary, file);
+  try {
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Removes the ready file that a killed stack has left, so that nobody takes its addresses for those of the next one, and
+ * finds out that the file cannot be written before anything is started.
+ * @throws HoldfastError `BAD_USAGE`
+ */
+export function clearReadyFile(file: string): void {
+  try {
+    writeJson(file, null);
+    rmSync(file);
+  } catch (cause) {
+    throw new HoldfastError(
+      'BAD_USAGE',
+      `The ready file ${file} cannot be written: ${(cause as Error).message}.`,
+      'Name a file in a directory that exists and is writable.',
+      { cause },
+    );
+  }
 }

@@ -10,7 +10,7 @@ import { type NodePart, startNodePart } from './node-part.js';
 import { requireFreePort } from './ports.js';
 import { type PostgresServer, startPostgres } from './postgres-server.js';
 import { identifyProcess, type OnSpawn, signalProcess } from './processes.js';
-import { type StackInfo, type StackReady, stackFile, writeJson } from './stack-files.js';
+import { clearReadyFile, type StackInfo, type StackReady, stackFile, writeJson } from './stack-files.js';
 import { choosePorts, type StackPorts } from './stack-ports.js';
 import { makeDirectory, takeDirectory } from './state-directory.js';
 import { startTemporalServer, type TemporalServer } from './temporal-server.js';
@@ -69,7 +69,7 @@ const BIN = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin', 
 
 /**
  * Starts the parts of Holdfast that are not external, keeps them alive on the same ports, and tells where they are.
- * @throws HoldfastError `DIRECTORY_IN_USE`, `DIRECTORY_DAMAGED`, `PORT_IN_USE`, `PART_MISSING`, `PART_FAILED`; everything
+ * @throws HoldfastError `BAD_USAGE`, `BAD_CONFIGURATION`, `DIRECTORY_IN_USE`, `DIRECTORY_DAMAGED`, `PORT_IN_USE`, `PART_MISSING`, `PART_FAILED`; everything
  * that was started is stopped then
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -142,7 +142,8 @@ class RunningStack implements Stack {
   }
 
   async start(): Promise<void> {
-    const { directory, log, signal } = this.options;
+    const { directory, log, signal, readyFile } = this.options;
+    if (readyFile) clearReadyFile(readyFile);
     await this.#children.endLeftovers(log, signal);
     const needed: (keyof StackPorts)[] = [
       ...(this.options.temporalAddress ? [] : (['temporal', 'ui'] as const)),
@@ -174,8 +175,8 @@ class RunningStack implements Stack {
   }
 
   async #stopInOrder(): Promise<void> {
+    if (this.#complete) for (const file of this.#files()) rmSync(file, { force: true });
     this.#complete = false;
-    for (const file of this.#files()) rmSync(file, { force: true });
     for (const part of [this.#model, this.#temporal, this.#postgres, ...this.#workers]) part?.retire();
     await Promise.all(this.#workers.map((worker) => worker.stop()));
     await this.#model?.stop();
@@ -277,7 +278,7 @@ class RunningStack implements Stack {
   ): KeptPart<Part> {
     // A start that was cut short may still come by here after the stop has looked at all parts.
     if (this.#stopped) throw new Error('The stack is being stopped.');
-    return new KeptPart(name, begin, () => this.#publish(), this.options.log);
+    return new KeptPart(name, begin, () => this.#publishChange(), this.options.log);
   }
 
   readonly #onSpawn: OnSpawn = (child) => {
@@ -288,6 +289,15 @@ class RunningStack implements Stack {
   #files(): string[] {
     const { directory, readyFile } = this.options;
     return [stackFile(directory), ...(readyFile ? [readyFile] : [])];
+  }
+
+  /** A file that cannot be written any more is no reason to end what runs. */
+  #publishChange(): void {
+    try {
+      this.#publish();
+    } catch (error) {
+      this.options.log(`The change could not be written down: ${(error as Error).message}`);
+    }
   }
 
   #publish(): void {

@@ -6,7 +6,7 @@ import { until } from './waiting.js';
 /**
  * Locks the state directory. A holder that was killed a moment ago may still be seen, since its end takes the system
  * some milliseconds: it gets one second.
- * @throws HoldfastError `DIRECTORY_IN_USE`
+ * @throws HoldfastError `DIRECTORY_IN_USE`, `BAD_CONFIGURATION`
  */
 export async function takeDirectory(directory: string): Promise<DirectoryLock> {
   let refusal: unknown;
@@ -15,7 +15,8 @@ export async function takeDirectory(directory: string): Promise<DirectoryLock> {
       try {
         return lockDirectory(directory);
       } catch (error) {
-        if (!(error instanceof HoldfastError) || error.code !== 'DIRECTORY_IN_USE') throw error;
+        if (!(error instanceof HoldfastError)) throw unusable(directory, 'be written', error);
+        if (error.code !== 'DIRECTORY_IN_USE') throw error;
         refusal = error;
         return undefined;
       }
@@ -38,11 +39,15 @@ export function makeDirectory(directory: string): void {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     if (isNew && isRoot) chmodSync(directory, 0o711);
   } catch (cause) {
-    throw new HoldfastError(
-      'BAD_CONFIGURATION',
-      `The state directory ${directory} cannot be made: ${(cause as Error).message}`,
-      'Choose another state directory (HOLDFAST_DIR).',
-      { cause },
-    );
+    throw unusable(directory, 'be made', cause);
   }
+}
+
+function unusable(directory: string, what: string, cause: unknown): HoldfastError {
+  return new HoldfastError(
+    'BAD_CONFIGURATION',
+    `The state directory ${directory} cannot ${what}: ${(cause as Error).message}.`,
+    'Choose another state directory (HOLDFAST_DIR).',
+    { cause },
+  );
 }

@@ -11,10 +11,10 @@ import type { CallRecord } from '../../src/embedded/simulated-claude/index.js';
 import type { StackReady } from '../../src/embedded/stack.js';
 import { openStore, type Store } from '../../src/store/database.js';
 
-const BIN = fileURLToPath(new URL('../../bin/holdfast.mjs', import.meta.url));
+export const BIN = fileURLToPath(new URL('../../bin/holdfast.mjs', import.meta.url));
 
 /** The environment of a user who has set nothing of ours. */
-function cleanEnvironment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function cleanEnvironment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(TEMPORAL_|ANTHROPIC_|HOLDFAST_|DATABASE_URL)/.test(name),
   );
@@ -85,13 +85,19 @@ export class StackProcess {
     return until('the stack is ready', async () => {
       if (this.child.exitCode !== null) throw new Error(`dev ended with ${this.child.exitCode}`);
       const ready = await this.ready().catch(() => undefined);
-      const complete =
-        ready !== undefined &&
-        ready.processes.worker.length > 0 &&
-        [ready.processes.temporal, ready.processes.postgres].every((pid) => pid !== null) &&
-        (ready.processes.model !== null || this.environment.ANTHROPIC_BASE_URL !== undefined);
+      const complete = ready !== undefined && this.isComplete(ready.processes);
       return complete && accept(ready) ? ready : undefined;
     });
+  }
+
+  private isComplete({ worker, temporal, postgres, model }: StackReady['processes']): boolean {
+    const { HOLDFAST_WORKERS, DATABASE_URL, ANTHROPIC_BASE_URL } = this.environment;
+    return (
+      (worker.length > 0 || HOLDFAST_WORKERS === '0') &&
+      temporal !== null &&
+      (postgres !== null || DATABASE_URL !== undefined) &&
+      (model !== null || ANTHROPIC_BASE_URL !== undefined)
+    );
   }
 
   /** A client and a store on this stack, for the length of `run`. */

@@ -30,7 +30,14 @@ async function dev(flags: { readyFile?: string }, command: Command): Promise<voi
   const stop = untilStopped();
   const [{ configOf }, { startDevStack }] = await Promise.all([import('../connect.js'), import('../dev-stack.js')]);
   const config = await configOf(command);
-  const stack = await startDevStack(config, { log: note, signal: stop.signal, readyFile: flags.readyFile });
+  const stack = await startDevStack(config, { log: note, signal: stop.signal, readyFile: flags.readyFile }).catch(
+    (error: unknown) => {
+      // Not a failure: somebody changed their mind, and what had been started is gone again.
+      if (stop.signal.aborted && error === stop.signal.reason) return undefined;
+      throw error;
+    },
+  );
+  if (stack === undefined) return note('Stopped before it was ready.');
   const { temporalAddress, temporalUiUrl, modelUrl } = stack.ready;
   note(`Temporal ${temporalAddress}${temporalUiUrl === null ? '' : `, its UI ${temporalUiUrl}`}`);
   const model = stack.ready.processes.model === null ? 'Model' : 'Simulated Claude';

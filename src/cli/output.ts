@@ -25,12 +25,17 @@ export function createOutput(json: boolean): Output {
 /** Prints an error as a sentence with cause and remedy; returns the exit code that it gives. */
 export function reportError(error: unknown): number {
   if (error instanceof HoldfastError) {
-    process.stderr.write(`${error.message} ${error.remedy}\n`);
+    process.stderr.write(`${asSentence(error.message)} ${error.remedy}\n`);
     return error.exitCode;
   }
   // A defect of ours: the stack is what a bug report needs.
   process.stderr.write(`Unexpected error: ${inspect(error)}\n`);
   return EXIT.failed;
+}
+
+/** Messages of other programs often lack the full stop that keeps them apart from what follows. */
+export function asSentence(message: string): string {
+  return /[.!?]$/.test(message.trimEnd()) ? message.trimEnd() : `${message.trimEnd()}.`;
 }
 
 /** `1,234` micro-dollars as `$0.001234`; a cost that nobody knows as `unpriced`. */

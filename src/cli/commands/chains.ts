@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import type { HoldfastClient } from '../../client/holdfast-client.js';
 import type { ChainState } from '../../contracts/chains.js';
 import { EXIT, HoldfastError } from '../../contracts/errors.js';
 import type { ChainStatus } from '../../contracts/status.js';
 import { formatOutput, formatStatus } from '../format-status.js';
-import { createOutput } from '../output.js';
+import { asSentence, createOutput } from '../output.js';
 
 interface SubmitFlags {
   readonly input: string;
@@ -98,20 +98,27 @@ function exitCodeOf(state: ChainState): number {
 function explain({ id, state, holds, message }: ChainStatus): string {
   if (state !== 'held') return `${id} is ${state}${message === null ? '' : `: ${message}`}`;
   const reasons = holds.map(({ step, reason, message: text }) => `${step} (${reason}): ${text}`).join('; ');
-  return `${id} is held at ${reasons} See \`holdfast status ${id}\`.`;
+  return `${id} is held at ${asSentence(reasons)} See \`holdfast status ${id}\`.`;
 }
 
 async function readInput(file: string): Promise<unknown> {
   const name = file === '-' ? 'standard input' : file;
-  let content: string;
+  let bytes: Buffer;
   try {
-    content = file === '-' ? await text(process.stdin) : await readFile(file, 'utf8');
+    bytes = file === '-' ? await buffer(process.stdin) : await readFile(file);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     const cause = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? String(error)})`;
     throw new HoldfastError('INVALID_INPUT', `The input file ${name} ${cause}.`, 'Name a file with JSON in it.', {
       cause: error,
     });
+  }
+  let content: string;
+  try {
+    // Strict: in another encoding the model would be paid for a text with holes. It also drops a byte order mark.
+    content = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new HoldfastError('INVALID_INPUT', `${name} is not UTF-8.`, 'Save it as UTF-8.', { cause: error });
   }
   try {
     return JSON.parse(content);

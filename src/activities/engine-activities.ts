@@ -69,7 +69,8 @@ export function createEngineActivities({ store, steps, routing }: EngineActivity
         state,
         runId,
         ...(state === 'completed' ? { output: JSON.stringify(output ?? null) } : {}),
-        ...(message === undefined ? {} : { message }),
+        // Temporal's cancellation brings no reason along, or an empty one.
+        ...(message ? { message } : state === 'cancelled' ? { message: 'Cancelled on request.' } : {}),
       });
     },
   };

@@ -22,7 +22,9 @@ export async function callEngine<Name extends EngineActivity>(
 ): Promise<EngineResult<Name>> {
   const local = proxyLocalActivities<EngineActivities>({
     scheduleToCloseTimeout: '5 seconds',
-    retry: { initialInterval: '100 milliseconds', maximumInterval: '1 second' },
+    // Eight attempts take about 4.5 s. The time limit alone would not do: SDK 1.24 applies it to one attempt at a time, so
+    // that one which fails at once is tried for ever, at three events of history every eight seconds.
+    retry: { initialInterval: '100 milliseconds', maximumInterval: '1 second', maximumAttempts: 8 },
     summary,
   });
   try {

@@ -23,22 +23,12 @@ export interface Lineage {
 export const engineState = {
   generation: 0,
   calls: {} as Record<string, number>,
-  /** The lineage this run began with: a restart from the journal begins with it again. */
-  inherited: { generation: 0, calls: {} } as Lineage,
   /** How often each (step, input hash) was called in this run: the occurrence of the next call. */
   occurrences: {} as Record<string, number>,
   openHolds: new Map<string, OpenHold>(),
   /** Decisions of this run, so that somebody who comes second is told. */
   decided: new Map<string, SettledDecision>(),
-  /** Steps that have begun and not ended. */
-  inFlight: 0,
-  /** Calls of this run that the journal did not answer. */
-  freshCalls: 0,
-  /** Whether the chain has used anything but steps; such a chain cannot be restarted from the journal. */
-  usedMoreThanSteps: false,
-  /** The arguments of the chain function. */
-  args: [] as unknown[],
-  restarting: false,
+  warnedOfLength: false,
 };
 
 /** Takes the next number of a counter: 0 for the first. */

@@ -1,5 +1,12 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { ApplicationFailure, condition, upsertSearchAttributes } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  log,
+  TemporalFailure,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
 import type { HoldOutcome, HoldRequest, SettledDecision } from '../contracts/holds.js';
 import type { DecideHoldInput, DecideSignalInput } from '../contracts/messages.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
@@ -54,28 +61,40 @@ export async function decideHold({ holdId, verdict, by, note }: DecideHoldInput)
   const hold = engineState.openHolds.get(holdId);
   if (hold === undefined) throw ApplicationFailure.nonRetryable(`No open hold ${holdId}.`, 'HoldNotFound');
   const decision = { verdict, by, ...(note === undefined ? {} : { note }) };
-  const outcome = await callEngine(
-    'holdfastDecideHold',
-    { ...chainRef(), holdId, decision },
-    `decide ${holdId}: ${verdict}`,
+  // Whoever asked is waiting for the answer, also when the chain is cancelled meanwhile.
+  const outcome = await CancellationScope.nonCancellable(() =>
+    callEngine('holdfastDecideHold', { ...chainRef(), holdId, decision }, `decide ${holdId}: ${verdict}`),
   );
   hold.decision ??= outcome.decision;
   return outcome;
 }
 
-/** Takes a decision that came as a signal. One that fits no open hold changes nothing: a signal has no answer. */
+/**
+ * Takes a decision that came as a signal. One that fits no open hold changes nothing: a signal has no answer. Not part of
+ * the chain's cancellation, and what fails is logged: a handler that throws would end the workflow, past its clean-up.
+ */
 export async function receiveSignal(input: DecideSignalInput | undefined): Promise<void> {
   const wanted = typeof input?.holdId === 'string' ? [input.holdId] : [...engineState.openHolds.keys()];
   for (const holdId of wanted) {
     const hold = engineState.openHolds.get(holdId);
     if (hold === undefined || hold.decision !== undefined) continue;
-    if (input?.verdict === 'retry') {
-      await decideHold({ holdId, verdict: 'retry', by: String(input.by ?? 'a signal'), note: input.note });
-    } else {
-      const decision = await callEngine('holdfastReadHold', { ...chainRef(), holdId }, `look up ${holdId}`);
-      if (decision !== null) hold.decision ??= decision;
+    try {
+      await CancellationScope.nonCancellable(() => takeSignal(hold, holdId, input));
+    } catch (error) {
+      if (!(error instanceof TemporalFailure)) throw error;
+      log.warn(`The decision about hold ${holdId} could not be taken: ${error.message}. It will be sent again.`);
     }
   }
+}
+
+async function takeSignal(hold: OpenHold, holdId: string, input: DecideSignalInput | undefined): Promise<void> {
+  if (input?.verdict === 'retry') {
+    const note = typeof input.note === 'string' ? input.note : undefined;
+    await decideHold({ holdId, verdict: 'retry', by: String(input.by ?? 'a signal'), ...(note && { note }) });
+    return;
+  }
+  const decision = await callEngine('holdfastReadHold', { ...chainRef(), holdId }, `look up ${holdId}`);
+  if (decision !== null) hold.decision ??= decision;
 }
 
 const stateKey = defineSearchAttributeKey(SEARCH_ATTRIBUTES.state.name, SEARCH_ATTRIBUTES.state.type);

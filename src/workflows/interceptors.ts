@@ -52,47 +52,20 @@ const inbound: WorkflowInboundCallsInterceptor = {
       throw error;
     }
   },
-  async handleSignal(input, next) {
-    if (input.signalName !== DECIDE_HOLD_SIGNAL) engineState.usedMoreThanSteps = true;
-    return next(input);
-  },
-  async handleUpdate(input, next) {
-    if (input.name !== DECIDE_HOLD_UPDATE) engineState.usedMoreThanSteps = true;
-    return next(input);
-  },
 };
 
-/** Passes a command of the author's on, noting that the chain has done more than steps. */
-function noted<Input, Result>(input: Input, next: (input: Input) => Result): Result {
-  engineState.usedMoreThanSteps = true;
-  return next(input);
-}
-
-function isEngineActivity(activityType: string): boolean {
-  return activityType.startsWith('holdfast');
-}
-
 const outbound: WorkflowOutboundCallsInterceptor = {
-  scheduleActivity: (input, next) => (isEngineActivity(input.activityType) ? next(input) : noted(input, next)),
-  scheduleLocalActivity: (input, next) => (isEngineActivity(input.activityType) ? next(input) : noted(input, next)),
-  startTimer: noted,
-  startChildWorkflowExecution: noted,
-  signalWorkflow: noted,
   continueAsNew(input, next) {
-    const lineage: Lineage = engineState.restarting
-      ? engineState.inherited
-      : { generation: engineState.generation + 1, calls: engineState.calls };
+    const lineage: Lineage = { generation: engineState.generation + 1, calls: engineState.calls };
     const payload = defaultPayloadConverter.toPayload(lineage);
     return next({ ...input, headers: { ...input.headers, [HEADER_LINEAGE]: payload } });
   },
 };
 
-function inheritLineage({ headers, args }: WorkflowExecuteInput): void {
-  engineState.args = args;
+function inheritLineage({ headers }: WorkflowExecuteInput): void {
   const payload = headers[HEADER_LINEAGE];
   if (payload === undefined) return;
   const lineage = defaultPayloadConverter.fromPayload<Lineage>(payload);
-  engineState.inherited = lineage;
   engineState.generation = lineage.generation;
   engineState.calls = { ...lineage.calls };
 }

@@ -5,7 +5,9 @@ import {
   ActivityFailure,
   ApplicationFailure,
   isCancellation,
+  log,
   proxyActivities,
+  workflowInfo,
 } from '@temporalio/workflow';
 import {
   type ModelActivities,
@@ -19,7 +21,6 @@ import type { StepOptions, StepProxies, StepRegistry, StepResult } from '../cont
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, take } from './engine-state.js';
 import { waitAtHold } from './holds.js';
-import { restartFromJournalIfLong } from './restart.js';
 
 /**
  * The steps of a registry as async functions, for use in chains: `const { analyze } = proxySteps<typeof steps>()`.
@@ -42,28 +43,31 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
   const inputHash = hashCall(input, continues);
   const occurrence = take(engineState.occurrences, `${step}:${inputHash}`);
   const call = take(engineState.calls, step) + 1;
-  await restartFromJournalIfLong();
-  engineState.inFlight += 1;
-  try {
-    for (let round = 0; ; round += 1) {
-      const outcome = await tryStep({
-        ...chainRef(),
-        step,
-        inputHash,
-        occurrence,
-        call,
-        round,
-        input,
-        ...(continues === undefined ? {} : { continues }),
-        ...(options.priority === undefined ? {} : { priority: options.priority }),
-      });
-      if ('result' in outcome) return outcome.result;
-      const { reason, message } = outcome.failure;
-      await waitAtHold({ holdId: holdIdOf(step, call, round), kind: 'failure', reason, step, call, message });
-    }
-  } finally {
-    engineState.inFlight -= 1;
+  warnOfLongHistory();
+  for (let round = 0; ; round += 1) {
+    const outcome = await tryStep({
+      ...chainRef(),
+      step,
+      inputHash,
+      occurrence,
+      call,
+      round,
+      input,
+      ...(continues === undefined ? {} : { continues }),
+      ...(options.priority === undefined ? {} : { priority: options.priority }),
+    });
+    if ('result' in outcome) return outcome.result;
+    const { reason, message } = outcome.failure;
+    await waitAtHold({ holdId: holdIdOf(step, call, round), kind: 'failure', reason, step, call, message });
   }
+}
+
+/** Temporal terminates a workflow at 51,200 events. Only the author can say where the chain may continue as new. */
+function warnOfLongHistory(): void {
+  const { continueAsNewSuggested, historyLength } = workflowInfo();
+  if (!continueAsNewSuggested || engineState.warnedOfLength) return;
+  engineState.warnedOfLength = true;
+  log.warn(`This chain's history has ${historyLength} events. Let it call continueAsNew before it reaches 50,000.`);
 }
 
 function hashCall(input: unknown, continues: string | undefined): string {
@@ -76,7 +80,6 @@ async function tryStep(call: StepCall): Promise<Outcome> {
   const plan = await callEngine('holdfastPlanStep', call, `plan ${call.step}`);
   if (plan.kind === 'reuse') return { result: plan.result };
   if (plan.kind === 'hold') return { failure: plan };
-  engineState.freshCalls += 1;
   try {
     return { result: await callModel(call, plan) };
   } catch (error) {

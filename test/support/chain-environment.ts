@@ -49,6 +49,9 @@ export class RecordedEngine implements EngineActivities, ModelActivities {
   /** What `planStep` answers instead of a plan for the task queue. */
   plan: ((call: StepCall) => StepPlan | undefined) | undefined;
 
+  /** Runs before a decision is recorded. */
+  beforeDecision: (() => Promise<void>) | undefined;
+
   constructor(
     readonly taskQueue: string,
     readonly script: ModelScript,
@@ -86,6 +89,7 @@ export class RecordedEngine implements EngineActivities, ModelActivities {
   };
 
   readonly holdfastDecideHold: EngineActivities['holdfastDecideHold'] = async ({ holdId, decision }) => {
+    await this.beforeDecision?.();
     const hold = this.holds.get(holdId);
     if (hold === undefined) throw new Error(`no hold ${holdId}`);
     const accepted = hold.decision === undefined;
@@ -111,8 +115,8 @@ export async function withRecordedEngine<Result>(
   workflowBundle: WorkflowBundle,
   script: ModelScript,
   run: (engine: RecordedEngine) => Promise<Result>,
+  taskQueue = `test-${randomUUID()}`,
 ): Promise<Result> {
-  const taskQueue = `test-${randomUUID()}`;
   const engine = new RecordedEngine(taskQueue, script);
   const worker = await Worker.create({
     connection: environment.nativeConnection,

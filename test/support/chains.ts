@@ -58,15 +58,3 @@ export async function withCleanUp(): Promise<void> {
     throw error;
   }
 }
-
-/** A timer, then steps in sequence. */
-export async function timerThenSequence(texts: string[]): Promise<string[]> {
-  await sleep(1);
-  return inSequence(texts);
-}
-
-/** Steps in sequence beside one that cannot go on. */
-export async function besideOneHeld(texts: string[]): Promise<string[]> {
-  const [outputs] = await Promise.all([inSequence(texts), other({ text: 'hold me' })]);
-  return outputs;
-}

@@ -38,7 +38,7 @@ async function follow(client: HoldfastClient, id: string, title: string, signal:
       if (seen.get(what) !== now) say(`${elapsed()}  ${title.padEnd(24)} ${what.padEnd(10)} ${now}`);
       seen.set(what, now);
     }
-    if (['completed', 'failed', 'cancelled', 'held'].includes(status.state)) return status;
+    if (['completed', 'failed', 'cancelled', 'held', 'stuck'].includes(status.state)) return status;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
@@ -49,7 +49,9 @@ async function demo(): Promise<number> {
   say('Starting Temporal, PostgreSQL, a simulated Claude and a worker …');
   const stack = await startDevStack(config, { log: (line) => say(`${elapsed()}  ${line}`), signal: stop.signal });
   const { temporalAddress, temporalUiUrl, databaseUrl } = stack.ready;
-  const temporal = { address: temporalAddress, namespace: config.temporal.namespace };
+  const { namespace } = config.temporal;
+  const connection = config.temporal.kind === 'external' ? config.temporal.connection : undefined;
+  const temporal = { address: temporalAddress, namespace, ...(connection && { connection }) };
   const { client, close } = connectClient(config, { databaseUrl, temporal });
   try {
     say(`${elapsed()}  Ready. ${DOCUMENTS.length} documents, each one a chain: analyze, then summarize.\n`);
@@ -86,5 +88,6 @@ function report(title: string, status: ChainStatus, uiUrl: string | null, namesp
 try {
   process.exitCode = await demo();
 } catch (error) {
-  process.exitCode = reportError(error);
+  // Ctrl-C: what was started has been stopped.
+  process.exitCode = error instanceof Error && error.name === 'AbortError' ? 130 : reportError(error);
 }

@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { ChainRef, EngineActivities, StepCall } from '../contracts/activities.js';
 import type { StepRegistry, StepResult } from '../contracts/steps.js';
 import { findSuccess, type JournalKey, recordReuse } from '../store/attempts.js';
-import { closeChain, ensureChain } from '../store/chains.js';
+import { type ChainHead, closeChain, ensureChain, type RunningChain, wasClosedBeforeStart } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
 import { planCall, type StepRouting } from './route-step.js';
@@ -14,11 +14,13 @@ export interface EngineActivityDependencies {
   readonly routing: StepRouting;
 }
 
-/** The id of the workflow that called the running activity: that of its chain. */
-export function callingChain(): { readonly id: string; readonly runId: string } {
-  const { workflowExecution } = activityInfo();
+export type CallingChain = Pick<RunningChain, 'id' | 'runId' | 'namespace'>;
+
+/** The workflow that called the running activity: that of its chain. */
+export function callingChain(): CallingChain {
+  const { workflowExecution, workflowNamespace } = activityInfo();
   if (workflowExecution === undefined) throw ApplicationFailure.nonRetryable('Only a chain can call this activity.');
-  return { id: workflowExecution.workflowId, runId: workflowExecution.runId };
+  return { id: workflowExecution.workflowId, runId: workflowExecution.runId, namespace: workflowNamespace ?? '' };
 }
 
 /** The journal's name for a call of the running activity's chain. No edit has raised the revision yet. */
@@ -27,14 +29,32 @@ export function journalKey(chainId: string, call: StepCall): JournalKey {
   return { chainId, firstRunId, step, inputHash, occurrence, revision: 0 };
 }
 
+/**
+ * The chain on whose behalf an activity runs. Throws for one that was cancelled while it was queued and has been started
+ * all the same: nothing may be paid for it.
+ */
+export async function runningChain(store: Store, ref: ChainRef, caller: CallingChain): Promise<ChainHead> {
+  const { chain: type, firstRunId, parentId } = ref;
+  const chain = await ensureChain(store, {
+    ...caller,
+    type,
+    firstRunId,
+    ...(parentId === undefined ? {} : { parentId }),
+  });
+  if (wasClosedBeforeStart(chain)) {
+    throw ApplicationFailure.nonRetryable(chain.message ?? `The chain is ${chain.state}.`, 'ClosedBeforeStart');
+  }
+  return chain;
+}
+
 /** The engine's own activities over the store. Each may run twice: the second time changes nothing. */
 export function createEngineActivities({ store, steps, routing }: EngineActivityDependencies): EngineActivities {
   const scope = ({ firstRunId }: ChainRef): HoldScope => ({ chainId: callingChain().id, firstRunId });
 
   return {
     async holdfastPlanStep(call) {
-      const { id, runId } = callingChain();
-      const chain = await ensureChain(store, { ...call, id, runId, type: call.chain });
+      const { id, runId, namespace } = callingChain();
+      const chain = await runningChain(store, call, { id, runId, namespace });
       const success = await findSuccess(store, journalKey(id, call));
       if (success !== undefined) {
         await recordReuse(store, success, runId);
@@ -44,7 +64,7 @@ export function createEngineActivities({ store, steps, routing }: EngineActivity
     },
 
     async holdfastOpenHold(hold) {
-      await ensureChain(store, { ...hold, ...callingChain(), type: hold.chain });
+      await runningChain(store, hold, callingChain());
       const decision = await openHold(store, scope(hold), hold);
       if (decision !== null) await markDecisionTaken(store, scope(hold), hold.holdId);
       return decision;

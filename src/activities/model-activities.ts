@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { ModelActivities, StepCall } from '../contracts/activities.js';
 import type { StepResult } from '../contracts/steps.js';
 import { callingChain } from './engine-activities.js';
+import type { StepWatch } from './model-caller.js';
 import { createStepRunner, type StepRunnerDependencies } from './step-runner.js';
 
 export interface ModelActivityDependencies extends StepRunnerDependencies {
@@ -13,6 +14,10 @@ export interface ModelActivityDependencies extends StepRunnerDependencies {
 interface Flight {
   readonly result: Promise<StepResult<unknown>>;
   readonly abort: AbortController;
+  /** Activities that still want the result. */
+  wantedBy: number;
+  /** Whether a model call is open or its answer is being written: then it goes on whoever wants it. */
+  paying: boolean;
 }
 
 /**
@@ -23,12 +28,22 @@ export function createModelActivities(dependencies: ModelActivityDependencies): 
   const runStep = createStepRunner(dependencies);
   const flights = new Map<string, Flight>();
 
-  function join(key: string, start: (signal: AbortSignal) => Promise<StepResult<unknown>>): Flight {
+  function join(key: string, start: (watch: StepWatch) => Promise<StepResult<unknown>>): Flight {
     const running = flights.get(key);
     if (running !== undefined) return running;
     const abort = new AbortController();
-    const result = start(abort.signal).finally(() => flights.delete(key));
-    const flight = { result, abort };
+    const land = (): void => {
+      if (flights.get(key) === flight) flights.delete(key);
+    };
+    const watch: StepWatch = {
+      signal: abort.signal,
+      onPaying: (paying) => {
+        flight.paying = paying;
+      },
+    };
+    // Begun a moment later, since it may call onPaying.
+    const result = Promise.resolve().then(() => start(watch).finally(land));
+    const flight: Flight = { result, abort, wantedBy: 0, paying: false };
     flights.set(key, flight);
     return flight;
   }
@@ -38,12 +53,23 @@ export function createModelActivities(dependencies: ModelActivityDependencies): 
       const context = Context.current();
       const chain = callingChain();
       const key = [chain.id, call.firstRunId, call.step, call.inputHash, call.occurrence, call.round].join('\n');
-      const flight = join(key, (signal) => runStep(call, chain, signal));
+      const flight = join(key, (watch) => runStep(call, chain, watch));
+      flight.wantedBy += 1;
+      let wanted = true;
+      const leave = (): void => {
+        if (wanted) flight.wantedBy -= 1;
+        wanted = false;
+      };
       const onCancel = (): void => {
         const details = context.cancellationDetails;
-        // Timed out or not found: the server has given up on this activity, but the call is open and will be paid.
-        // It goes on, its answer is stored, and whoever is given the activity next finds or joins it.
-        if (details?.timedOut || details?.notFound) return;
+        // Timed out or not found: the server has given up on this activity. An open call goes on, since it will be paid;
+        // its answer is stored, and whoever is given the activity next finds or joins it. One that only waits for quota
+        // or for another worker stops, or it would make the call beside its successor.
+        if (details?.timedOut || details?.notFound) {
+          leave();
+          if (flight.paying || flight.wantedBy > 0) return;
+          flights.delete(key);
+        }
         flight.abort.abort(context.cancellationSignal.reason);
       };
       if (context.cancellationSignal.aborted) onCancel();
@@ -53,6 +79,7 @@ export function createModelActivities(dependencies: ModelActivityDependencies): 
         return await flight.result;
       } finally {
         clearInterval(heartbeat);
+        leave();
         context.cancellationSignal.removeEventListener('abort', onCancel);
       }
     },

@@ -11,8 +11,8 @@ import {
 } from '../contracts/models.js';
 import { REASONS, type ReasonCode } from '../contracts/reasons.js';
 import { type AttemptRow, endAttempt, openAttempt, succeedAttempt } from '../store/attempts.js';
-import type { ChainRow } from '../store/chains.js';
-import { isUnreachable, type Store } from '../store/database.js';
+import type { ChainHead } from '../store/chains.js';
+import { isStoreTrouble, type Store } from '../store/database.js';
 import type { PreparedCall } from './prepare-call.js';
 import { laneOf, type StepRouting } from './route-step.js';
 import { stepFailure, tryAgain } from './step-failure.js';
@@ -36,14 +36,26 @@ export interface ModelCallerDependencies {
 
 export interface CallToMake {
   readonly call: StepCall;
-  readonly chain: ChainRow;
+  readonly chain: ChainHead;
   readonly runId: string;
   readonly prepared: PreparedCall;
   readonly request: ModelRequest;
   readonly kind: 'call' | 'repair';
   /** Earlier attempts of the same round. */
   readonly attempts: readonly AttemptRow[];
+  readonly watch: StepWatch;
+}
+
+/** How a step call is followed from outside. */
+export interface StepWatch {
   readonly signal: AbortSignal;
+  /** Told when a model call is open, and when its end has been written. */
+  readonly onPaying: (paying: boolean) => void;
+}
+
+/** The call is open elsewhere, or has succeeded meanwhile: to be looked at again. */
+export class CallTakenError extends Error {
+  override readonly name = 'CallTakenError';
 }
 
 /** An answer that has been paid for and must now be recorded, one way or the other. */
@@ -62,7 +74,7 @@ export interface ModelCaller {
 const STORE_RETRY_MS = 1_000;
 
 /** How long a paid answer is kept in memory while the store is away, in milliseconds, before it is given up. */
-const KEEP_ANSWER_MS = 600_000;
+export const KEEP_ANSWER_MS = 600_000;
 
 const RATE_LIMIT_WAIT_MS = 1_000;
 
@@ -74,7 +86,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     try {
       return await query();
     } catch (error) {
-      if (!isUnreachable(error)) throw error;
+      if (!isStoreTrouble(error)) throw error;
       throw tryAgain('store_unreachable', String(store.explain(error)), STORE_RETRY_MS);
     }
   }
@@ -86,13 +98,15 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       try {
         return await write();
       } catch (error) {
-        if (!isUnreachable(error) || Date.now() > giveUpAt) throw error;
+        if (!isStoreTrouble(error)) throw error;
+        if (Date.now() > giveUpAt) throw tryAgain('store_unreachable', String(store.explain(error)), STORE_RETRY_MS);
         await new Promise((resolve) => setTimeout(resolve, STORE_RETRY_MS / 4));
       }
     }
   }
 
-  async function reserve(gate: QuotaGate, tokens: number, { call, chain, signal }: CallToMake): Promise<Reservation> {
+  async function reserve(gate: QuotaGate, tokens: number, { call, chain, watch }: CallToMake): Promise<Reservation> {
+    const { signal } = watch;
     try {
       const priority = call.priority ?? chain.priority;
       return await gate.reserve({ tokens, priority, maxWaitMs: routing.quotaWaitMs, signal });
@@ -102,7 +116,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     }
   }
 
-  function open(quotaGroup: string, options: CallToMake): Promise<number> {
+  function open(quotaGroup: string, options: CallToMake): Promise<number | undefined> {
     const { call, chain, runId, prepared, kind } = options;
     return openAttempt(store, {
       chain_id: chain.id,
@@ -166,7 +180,8 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
   }
 
   async function call(options: CallToMake): Promise<PaidCall> {
-    const { prepared, request, signal, call: stepCall } = options;
+    const { prepared, request, watch, call: stepCall } = options;
+    const { signal } = watch;
     const estimate = dependencies.estimate(request, stepCall.step);
     const tooLarge = await dependencies.checkContext(request, estimate, signal);
     if (tooLarge !== undefined) throw stepFailure('context_too_large', tooLarge);
@@ -177,6 +192,11 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       reservation.release();
       throw error;
     });
+    if (attempt === undefined) {
+      reservation.release();
+      throw new CallTakenError();
+    }
+    watch.onPaying(true);
 
     let response: ModelResponse;
     try {
@@ -188,7 +208,8 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       const failure = error instanceof ModelCallError ? error : undefined;
       reservation.settle(totalTokens(failure?.details.usage));
       if (failure !== undefined) throw await failed(attempt, failure, gate, options);
-      if (!signal.aborted) throw error;
+      // A port that breaks its promise: counted like every other failure, or it would be tried without end.
+      if (!signal.aborted) throw await failed(attempt, unforeseen(error), gate, options);
       await keepWriting(() =>
         endAttempt(store, attempt, {
           ...billOf(options, undefined, null),
@@ -205,12 +226,22 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     const bill = billOf(options, response.usage, response.requestId);
     return {
       response,
-      accept: (success) => keepWriting(() => succeedAttempt(store, attempt, { ...bill, ...success })),
-      reject: (problem) => keepWriting(() => endAttempt(store, attempt, { ...bill, ...problem, state: 'failed' })),
+      accept: async (success) => {
+        await keepWriting(() => succeedAttempt(store, attempt, { ...bill, ...success }));
+        watch.onPaying(false);
+      },
+      reject: async (problem) => {
+        await keepWriting(() => endAttempt(store, attempt, { ...bill, ...problem, state: 'failed' }));
+        watch.onPaying(false);
+      },
     };
   }
 
   return { call, reachingStore };
+}
+
+function unforeseen(error: unknown): ModelCallError {
+  return new ModelCallError('unknown', error instanceof Error ? error.message : String(error), { cause: error });
 }
 
 function totalTokens(usage: TokenUsage | undefined): number {

@@ -18,13 +18,13 @@ export interface PreparedCall {
 
 /**
  * Renders the prompt of a step over the turns it continues. Throws a step failure `malformed_payload` when the input does
- * not fit the step's schema or its prompt function throws.
+ * not fit the step's schema, its prompt function throws, or its output schema cannot be given to a model.
  */
-export function prepareCall(step: AnyStep, call: StepCall, conversation: readonly Turn[]): PreparedCall {
+export async function prepareCall(step: AnyStep, call: StepCall, conversation: readonly Turn[]): Promise<PreparedCall> {
   const structure = step.structure ?? 'native';
-  const schema = step.output === undefined ? undefined : schemaForModel(step.output, structure);
+  const schema = outputSchema(step, structure);
   const prompted = schema !== undefined && structure === 'prompted';
-  const text = renderPrompt(step, call);
+  const text = await renderPrompt(step, call);
   const userTurn = textTurn('user', prompted ? `${text}\n\n${promptedSchemaText(schema)}` : text);
   const request: ModelRequest = {
     model: step.model,
@@ -41,10 +41,18 @@ export function prepareCall(step: AnyStep, call: StepCall, conversation: readonl
   return { step, request, userTurn, promptHash };
 }
 
-function renderPrompt(step: AnyStep, call: StepCall): string {
+function outputSchema(step: AnyStep, structure: 'native' | 'prompted') {
+  try {
+    return step.output === undefined ? undefined : schemaForModel(step.output, structure);
+  } catch (error) {
+    throw stepFailure('malformed_payload', error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+async function renderPrompt(step: AnyStep, call: StepCall): Promise<string> {
   let input = call.input;
   if (step.input !== undefined) {
-    const parsed = step.input.safeParse(input);
+    const parsed = await step.input.safeParseAsync(input);
     if (!parsed.success) {
       const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'input'}: ${message}`);
       throw stepFailure(
@@ -69,8 +77,10 @@ export function textTurn(role: Turn['role'], text: string): Turn {
 /** The same call once more, showing the model what was wrong with its answer. */
 export function repairRequest(prepared: PreparedCall, answer: string, problem: string): ModelRequest {
   const complaint =
-    `Your answer does not fit the required schema:\n${problem}\n` +
-    `Answer again with the corrected JSON only, without any other text.`;
+    prepared.step.output === undefined
+      ? `${problem} Answer again.`
+      : `Your answer does not fit the required schema:\n${problem}\n` +
+        `Answer again with the corrected JSON only, without any other text.`;
   return {
     ...prepared.request,
     // An empty answer would be refused as a turn.

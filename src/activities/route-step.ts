@@ -7,6 +7,9 @@ import type { AnyStep, StepRegistry } from '../contracts/steps.js';
 /** Default of a step's `maxTokens`. Current models think before they answer, and that counts. */
 export const DEFAULT_MAX_TOKENS = 4_096;
 
+/** See the quota gate: who is first in line stays until the bucket has filled, which takes a minute at most. */
+const FIRST_IN_LINE_MS = 60_000;
+
 export interface StepRouting {
   readonly quotaGroupOf: (model: string) => string;
   /** A model activity that shows no sign of life for so long, in milliseconds, is given to another worker. */
@@ -42,8 +45,8 @@ export function planCall(
   return {
     kind: 'call',
     taskQueue: modelTaskQueue(routing.quotaGroupOf(step.model), laneOf(step)),
-    // A wait and a call, twice: a call and its repair run in one activity.
-    startToCloseMs: 2 * (routing.quotaWaitMs + callMs),
+    // A wait (and a minute more for the first in line) and a call, twice: a call and its repair run in one activity.
+    startToCloseMs: 2 * (routing.quotaWaitMs + FIRST_IN_LINE_MS + callMs),
     heartbeatMs: routing.heartbeatTimeoutMs,
     priorityKey: PRIORITY_KEY[priority],
     fairnessKey: chain.tenant,

@@ -1,24 +1,33 @@
+import { TemporalFailure } from '@temporalio/common';
 import type { StepCall } from '../contracts/activities.js';
 import type { Lane, LanePolicy } from '../contracts/lanes.js';
 import { MAX_INTERRUPTIONS } from '../contracts/lanes.js';
 import type { ModelResponse, Turn } from '../contracts/models.js';
 import { isReasonCode, REASONS, type ReasonCode } from '../contracts/reasons.js';
 import type { AnyStep, StepRegistry, StepResult } from '../contracts/steps.js';
-import { parseOutput } from '../models/parse-output.js';
+import { type ParsedOutput, parseOutput } from '../models/parse-output.js';
 import {
   type AttemptRow,
   findSuccess,
   interruptAttempt,
+  isOlderThan,
   type JournalKey,
   listAttempts,
   recordReuse,
 } from '../store/attempts.js';
-import { type ChainRow, ensureChain } from '../store/chains.js';
+import type { ChainHead } from '../store/chains.js';
 import { encodeTurns, readConversation } from '../store/conversations.js';
 import type { Store } from '../store/database.js';
 import { isWorkerAlive } from '../store/liveness.js';
-import { journalKey } from './engine-activities.js';
-import { createModelCaller, type ModelCallerDependencies, type PaidCall } from './model-caller.js';
+import { type CallingChain, journalKey, runningChain } from './engine-activities.js';
+import {
+  CallTakenError,
+  createModelCaller,
+  KEEP_ANSWER_MS,
+  type ModelCallerDependencies,
+  type PaidCall,
+  type StepWatch,
+} from './model-caller.js';
 import { type PreparedCall, prepareCall, repairRequest, textTurn } from './prepare-call.js';
 import { laneOf, type StepRouting } from './route-step.js';
 import { stepFailure } from './step-failure.js';
@@ -36,11 +45,7 @@ const RELOCK_MS = 1_000;
 /** How often a call that another live worker has open is looked at, in milliseconds. */
 const OPEN_ELSEWHERE_POLL_MS = 250;
 
-type StepRunner = (
-  call: StepCall,
-  chain: { readonly id: string; readonly runId: string },
-  signal: AbortSignal,
-) => Promise<StepResult<unknown>>;
+type StepRunner = (call: StepCall, caller: CallingChain, watch: StepWatch) => Promise<StepResult<unknown>>;
 
 /**
  * Runs one call of a step to its end: journal, attempts so far, prompt, model, check of the answer, store. What it throws
@@ -50,12 +55,26 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
   const { store, steps } = dependencies;
   const caller = createModelCaller(dependencies);
 
-  return async (call, { id, runId }, signal) => {
-    const step = steps[call.step];
+  return async (call, workflow, watch) => {
+    for (;;) {
+      try {
+        return await run(call, workflow, watch);
+      } catch (error) {
+        if (error instanceof CallTakenError) continue;
+        if (error instanceof TemporalFailure || watch.signal.aborted) throw error;
+        // Nothing that Temporal could mend by trying again without end; and nothing was paid that is not written down.
+        throw stepFailure('unknown', error instanceof Error ? error.message : String(error), error);
+      }
+    }
+  };
+
+  async function run(call: StepCall, workflow: CallingChain, watch: StepWatch): Promise<StepResult<unknown>> {
+    const step = Object.hasOwn(steps, call.step) ? steps[call.step] : undefined;
     if (step === undefined) throw stepFailure('unsupported_step', `This worker has no step ${call.step}.`);
+    const { id, runId } = workflow;
     const key = journalKey(id, call);
-    const chain = await caller.reachingStore(() => ensureChain(store, { ...call, id, runId, type: call.chain }));
-    const past = await caller.reachingStore(() => pastAttempts(key, step, signal));
+    const chain = await caller.reachingStore(() => runningChain(store, call, workflow));
+    const past = await caller.reachingStore(() => pastAttempts(key, step, watch.signal));
     if ('success' in past) {
       await caller.reachingStore(() => recordReuse(store, past.success, runId));
       return JSON.parse(past.success.result as string) as StepResult<unknown>;
@@ -63,8 +82,8 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     const attempts = past.attempts.filter(({ round }) => round === call.round);
     stopIfUsedUp(attempts, dependencies.lanes[laneOf(step)]);
     const conversation = await caller.reachingStore(() => continued(chain, call));
-    const prepared = prepareCall(step, call, conversation);
-    const context = { call, chain, runId, prepared, attempts, signal };
+    const prepared = await prepareCall(step, call, conversation);
+    const context = { call, chain, runId, prepared, attempts, watch };
 
     const first = unusable(attempts, 'call') ?? (await askOnce(context));
     if ('result' in first) return first.result;
@@ -72,7 +91,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     const second = await askOnce(context, first);
     if ('result' in second) return second.result;
     throw stepFailure('schema_mismatch', second.problem);
-  };
+  }
 
   /** The success of a call, or its attempts, once none of them is open any more. */
   async function pastAttempts(
@@ -98,27 +117,34 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
   /** Whether an open attempt may still end: its worker lives, is not this one, and has not had more time than it gets. */
   async function isOpenElsewhere(attempt: AttemptRow, step: AnyStep): Promise<boolean> {
     if (attempt.worker === null || attempt.worker === dependencies.worker) return false;
-    const limitMs = step.timeoutMs ?? dependencies.routing.callTimeoutMs;
-    if (Date.now() - attempt.started_at.getTime() > limitMs) return false;
+    // A call, and then its answer may wait for the store: longer than both, no live worker has it open.
+    const limitMs = (step.timeoutMs ?? dependencies.routing.callTimeoutMs) + KEEP_ANSWER_MS;
+    if (await isOlderThan(store, attempt.id, limitMs)) return false;
     if (await isWorkerAlive(store, attempt.worker)) return true;
     // PostgreSQL drops all locks when it restarts, and live workers need a moment to take theirs again.
     await new Promise((resolve) => setTimeout(resolve, RELOCK_MS));
     return isWorkerAlive(store, attempt.worker);
   }
 
-  async function continued(chain: ChainRow, call: StepCall): Promise<Turn[]> {
-    return call.continues === undefined ? [] : readConversation(store, chain.tenant, call.continues);
+  async function continued(chain: ChainHead, call: StepCall): Promise<Turn[]> {
+    if (call.continues === undefined) return [];
+    const turns = await readConversation(store, chain.tenant, call.continues);
+    if (turns !== null) return turns;
+    throw stepFailure(
+      'malformed_payload',
+      `The conversation ${call.continues} that ${call.step} is to continue is not one of tenant ${JSON.stringify(chain.tenant)}.`,
+    );
   }
 
   /** Makes one call and checks its answer; `repaired` is the answer that did not fit, to be shown to the model. */
   async function askOnce(
     context: {
       readonly call: StepCall;
-      readonly chain: ChainRow;
+      readonly chain: ChainHead;
       readonly runId: string;
       readonly prepared: PreparedCall;
       readonly attempts: readonly AttemptRow[];
-      readonly signal: AbortSignal;
+      readonly watch: StepWatch;
     },
     repaired?: Unusable,
   ): Promise<{ readonly result: StepResult<unknown> } | Unusable> {
@@ -127,7 +153,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
       repaired === undefined ? prepared.request : repairRequest(prepared, repaired.answer, repaired.problem);
     const paid = await caller.call({ ...context, request, kind: repaired === undefined ? 'call' : 'repair' });
     await stopIfCutShort(paid);
-    const checked = check(prepared, paid.response.text);
+    const checked = await check(prepared, paid.response.text);
     if (!checked.ok) {
       await paid.reject({
         reason: 'schema_mismatch',
@@ -184,6 +210,8 @@ function cutShort({ stopReason, text }: ModelResponse): { reason: ReasonCode; me
   return undefined;
 }
 
-function check({ step }: PreparedCall, text: string): { ok: true; value: unknown } | { ok: false; error: string } {
-  return step.output === undefined ? { ok: true, value: text } : parseOutput<unknown>(step.output, text);
+async function check({ step }: PreparedCall, text: string): Promise<ParsedOutput<unknown>> {
+  if (step.output !== undefined) return parseOutput<unknown>(step.output, text);
+  // It could not be continued: the provider refuses an empty turn.
+  return text.trim() === '' ? { ok: false, error: 'The answer is empty.' } : { ok: true, value: text };
 }

@@ -17,7 +17,7 @@ export interface Reservation {
 export interface ReserveOptions {
   readonly tokens: number;
   readonly priority: Priority;
-  /** How long to wait at most, in milliseconds. */
+  /** How long to wait at most, in milliseconds; up to a minute more for the one that is first in line. */
   readonly maxWaitMs: number;
   readonly signal: AbortSignal;
 }
@@ -42,7 +42,7 @@ const MINUTE_MS = 60_000;
  * Admits calls so that requests and tokens per minute stay within their limits: two token buckets, full at the start,
  * refilled continuously, taken from together or not at all. Waiters stand by class, then arrival, and nobody is
  * overtaken by a smaller call. A call larger than the bucket is let in when the bucket is full and leaves it in debt;
- * otherwise it would wait for ever.
+ * otherwise it would wait for ever. The first in line is never sent away, however long it has waited.
  *
  * Per process and plain on purpose: it stands where a gate shared by all workers will.
  */
@@ -74,7 +74,15 @@ export class QuotaGate {
         this.admit();
       };
       const onAbort = (): void => leave(signal.reason);
-      const deadline = setTimeout(() => leave(new QuotaWaitError(this.waitMs(tokens))), maxWaitMs);
+      const giveUp = (): void => {
+        // Whoever is first in line goes next, as soon as the bucket has filled. Sent away now, it would come back to the
+        // end of the line, and a large call would never find the bucket full enough.
+        const place = this.waiters.indexOf(waiter);
+        const wait = place === 0 ? this.waitMs(this.capped(tokens)) : this.waitMs(this.tokensUpTo(place), place + 1);
+        if (place === 0 && wait <= MINUTE_MS) deadline = setTimeout(giveUp, wait + 1);
+        else leave(new QuotaWaitError(wait));
+      };
+      let deadline = setTimeout(giveUp, maxWaitMs);
       const cleanUp = (): void => {
         clearTimeout(deadline);
         signal.removeEventListener('abort', onAbort);
@@ -123,18 +131,26 @@ export class QuotaGate {
     this.requests = Math.min(this.limits.requestsPerMinute, this.requests + minutes * this.limits.requestsPerMinute);
   }
 
-  private waitMs(tokens: number): number {
+  /** What has to flow in before a waiter is admitted: its own tokens and those of everybody before it. */
+  private tokensUpTo(place: number): number {
+    return this.waiters.slice(0, place + 1).reduce((sum, { tokens }) => sum + tokens, 0);
+  }
+
+  private capped(tokens: number): number {
+    return Math.min(tokens, this.limits.tokensPerMinute);
+  }
+
+  private waitMs(tokens: number, requests = 1): number {
     this.refill();
-    const needed = Math.min(tokens, this.limits.tokensPerMinute);
-    const forTokens = ((needed - this.tokens) / this.limits.tokensPerMinute) * MINUTE_MS;
-    const forRequest = ((1 - this.requests) / this.limits.requestsPerMinute) * MINUTE_MS;
+    const forTokens = ((tokens - this.tokens) / this.limits.tokensPerMinute) * MINUTE_MS;
+    const forRequest = ((requests - this.requests) / this.limits.requestsPerMinute) * MINUTE_MS;
     return Math.max(0, forTokens, forRequest, this.closedUntil - this.now());
   }
 
   private admit(): void {
     clearTimeout(this.timer);
     for (let first = this.waiters[0]; first !== undefined; first = this.waiters[0]) {
-      const wait = this.waitMs(first.tokens);
+      const wait = this.waitMs(this.capped(first.tokens));
       // Below half a millisecond it is rounding, not waiting.
       if (wait > 0.5) {
         this.timer = setTimeout(() => this.admit(), Math.ceil(wait));

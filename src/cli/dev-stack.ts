@@ -24,8 +24,8 @@ export function startDevStack(
     workers: config.workers,
     workerEnv: {
       // The workers see the simulator as any provider; what it allows is known only here.
-      HOLDFAST_REQUESTS_PER_MINUTE: String(config.quota.requestsPerMinute),
-      HOLDFAST_TOKENS_PER_MINUTE: String(config.quota.tokensPerMinute),
+      HOLDFAST_REQUESTS_PER_MINUTE: String(perWorker(config.quota.requestsPerMinute, config)),
+      HOLDFAST_TOKENS_PER_MINUTE: String(perWorker(config.quota.tokensPerMinute, config)),
     },
     onDatabase: async (url) => {
       const store = openStore(url, { maxConnections: 2 });
@@ -36,4 +36,9 @@ export function startDevStack(
       }
     },
   });
+}
+
+/** What the simulator allows is for all workers together; a real provider's limits are configured per worker. */
+function perWorker(perMinute: number, { model, workers }: HoldfastConfig): number {
+  return model.kind === 'simulated' ? Math.max(1, Math.floor(perMinute / workers)) : perMinute;
 }

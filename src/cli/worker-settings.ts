@@ -40,11 +40,13 @@ export function workerSettings(
     },
     routing: {
       quotaGroupOf: (name) => quotaGroupOf(config, name),
+      quotaGroups: Object.values(config.quotaGroups),
       heartbeatTimeoutMs: config.heartbeatTimeoutMs,
       callTimeoutMs: config.callTimeoutMs,
       quotaWaitMs: QUOTA_WAIT_MS,
     },
     lanes: config.lanes,
+    maxOutputTokensOf: (name) => contextWindowOf(name, config.contextWindows)?.maxOutputTokens ?? null,
     quota: config.quota,
     shutdownGraceMs: SHUTDOWN_GRACE_MS,
     log,

@@ -1,3 +1,4 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Application } from '../contracts/chain-definition.js';
 import { type ChainState, isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
@@ -8,7 +9,7 @@ import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
 import { startChain } from '../intake/start-chain.js';
 import { type IntakeLimits, type Submission, validateSubmission } from '../intake/validate.js';
 import { listChainAttempts } from '../store/attempts.js';
-import { type ChainRow, closeChain, findChain, insertChain } from '../store/chains.js';
+import { type ChainHead, closeChain, findChain, findChainHead, insertChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, listHolds } from '../store/holds.js';
 import { buildStatus, type PendingStep } from './build-status.js';
@@ -38,7 +39,7 @@ export interface RetryResult {
 }
 
 const WAIT_POLL_MS = 150;
-const RECONCILE_EVERY_MS = 3_000;
+const LOOK_EVERY_MS = 3_000;
 
 /** What applications and the command line do with chains. Every method throws a `HoldfastError` with its remedy. */
 export class HoldfastClient {
@@ -51,50 +52,61 @@ export class HoldfastClient {
   async submit(submission: Submission): Promise<SubmitResult> {
     const { store, temporal, app, limits } = this.options;
     const chain = validateSubmission(submission, app, limits);
-    const { row, duplicate } = await this.query(() => insertChain(store, chain));
+    const { row, duplicate } = await this.query(() => insertChain(store, { ...chain, namespace: temporal.namespace }));
     if (row.state !== 'queued') return { id: row.id, duplicate, state: row.state };
     try {
-      await temporal.use((client) => startChain(store, client, row));
+      await temporal.use((client) => startChain(store, client, row.id));
+      const { state } = await this.chain(row.id);
+      return { id: row.id, duplicate, state };
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'TEMPORAL_UNREACHABLE') throw error;
-      const warning = `${error.message} ${row.id} is queued; the workers start it when Temporal is back.`;
+      // The row is the promise: whatever went wrong after it was written is no failure of the submission.
+      const why = store.explain(error);
+      const message = why instanceof Error ? why.message : String(why);
+      const warning = `${message.replace(/\.?$/, '.')} ${row.id} is queued; the workers go on trying to start it.`;
       return { id: row.id, duplicate, state: 'queued', warning };
     }
-    const { state } = await this.chain(row.id);
-    return { id: row.id, duplicate, state };
   }
 
   /** The state of a chain and everything it did, waits for or gave. Works without Temporal, on the records alone. */
   async status(id: string): Promise<ChainStatus> {
-    const { store, temporal } = this.options;
-    const row = await this.chain(id);
-    let pending: PendingStep[] = [];
-    let stuck: string | null = null;
-    if (!isClosed(row.state) && row.state !== 'queued') {
-      const view = await temporal.use((client) => reconcileChain(store, client, row)).catch(onlyIfUnreachable);
-      pending = pendingSteps(view);
-      stuck = reportedProblem(view);
-    }
+    const { store } = this.options;
+    const head = await this.chain(id);
+    const view = await this.look(head);
     const [chain, attempts, holds] = await this.query(() =>
-      Promise.all([this.chain(id), listChainAttempts(store, id), listHolds(store, id)]),
+      Promise.all([
+        findChain(store, id).then((row) => row ?? notFound(id)),
+        head.first_run_id === null ? [] : listChainAttempts(store, id, head.first_run_id),
+        head.first_run_id === null ? [] : listHolds(store, id, head.first_run_id),
+      ]),
     );
-    return buildStatus({ chain, attempts, holds, pending, stuck });
+    return buildStatus({ chain, attempts, holds, pending: pendingSteps(view), stuck: whyStuck(view) });
   }
 
-  /** Waits until a chain has ended or is held, calling `onChange` with each new state; returns its status then. */
-  async wait(id: string, { signal, onPoll }: { signal?: AbortSignal; onPoll?: () => void } = {}): Promise<ChainStatus> {
-    const { store, temporal } = this.options;
-    let reconciledAt = Date.now();
+  /** Waits until a chain has ended, is held or is stuck; returns its status then. */
+  async wait(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<ChainStatus> {
+    let lookedAt = Date.now();
     for (;;) {
       signal?.throwIfAborted();
       const row = await this.chain(id);
       if (isClosed(row.state) || row.state === 'held') return this.status(id);
-      if (row.state === 'running' && Date.now() - reconciledAt > RECONCILE_EVERY_MS) {
-        reconciledAt = Date.now();
-        await temporal.use((client) => reconcileChain(store, client, row)).catch(onlyIfUnreachable);
+      if (Date.now() - lookedAt > LOOK_EVERY_MS) {
+        lookedAt = Date.now();
+        // Only a deploy or a repair can help a stuck chain, and nobody may be there to do it.
+        if (whyStuck(await this.look(row)) !== null) return this.status(id);
       }
-      onPoll?.();
       await new Promise((resolve) => setTimeout(resolve, WAIT_POLL_MS));
+    }
+  }
+
+  /** What Temporal says of a chain that should be running; undefined when it cannot be asked, or need not be. */
+  private async look(head: ChainHead): Promise<WorkflowView | undefined> {
+    const { store, temporal } = this.options;
+    if (isClosed(head.state) || head.state === 'queued') return undefined;
+    try {
+      return await this.query(() => temporal.use((client) => reconcileChain(store, client, head)));
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'TEMPORAL_UNREACHABLE') return undefined;
+      throw error;
     }
   }
 
@@ -102,7 +114,8 @@ export class HoldfastClient {
   async retry(id: string, decision: Omit<HoldDecision, 'verdict'>, holdId?: string): Promise<RetryResult> {
     const { store } = this.options;
     const row = await this.chain(id);
-    const all = await this.query(() => listHolds(store, id));
+    const { first_run_id: firstRunId } = row;
+    const all = firstRunId === null ? [] : await this.query(() => listHolds(store, id, firstRunId));
     if (holdId !== undefined && !all.some((hold) => hold.id === holdId)) {
       const known = all.map((hold) => hold.id).join(', ') || 'none';
       throw new HoldfastError('HOLD_NOT_FOUND', `${id} has no hold ${holdId}.`, `Its holds: ${known}.`);
@@ -145,10 +158,15 @@ export class HoldfastClient {
     }
     const end = { state: 'cancelled' as const, message: 'Cancelled before it started.' };
     if (await this.query(() => closeChain(store, id, end, { onlyIfQueued: true }))) return { id, state: 'cancelled' };
-    await temporal.use(async (client) => {
-      const view = await reconcileChain(store, client, row);
-      if (view.kind === 'open') await client.workflow.getHandle(id).cancel();
-    });
+    await this.query(() =>
+      temporal.use(async (client) => {
+        const view = await reconcileChain(store, client, row);
+        if (view.kind === 'foreign') throw foreign(row, client.options.namespace);
+        if (view.kind === 'open') await client.workflow.getHandle(id).cancel().catch(unlessItHasEnded);
+        // Its workflow is lost: then this row is all there is to end.
+        if (view.kind === 'missing') await closeChain(store, id, { ...end, message: 'Cancelled; it had no workflow.' });
+      }),
+    );
     const giveUpAt = Date.now() + waitMs;
     for (;;) {
       const { state } = await this.chain(id);
@@ -168,15 +186,23 @@ export class HoldfastClient {
       });
       return undefined;
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'TEMPORAL_UNREACHABLE') throw error;
-      return `${error.message} The decision is recorded; the workers deliver it when Temporal is back.`;
+      if (error instanceof HoldfastError && error.code === 'TEMPORAL_UNREACHABLE') {
+        return `${error.message} The decision is recorded; the workers deliver it when Temporal is back.`;
+      }
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      // It ended, or was ended in Temporal, before the decision came.
+      await this.look(await this.chain(id));
+      const { state } = await this.chain(id);
+      throw new HoldfastError(
+        'NOT_HELD',
+        `${id} has no open workflow that could take the decision; it is ${state}.`,
+        `See \`holdfast status ${id}\`.`,
+      );
     }
   }
 
-  private async chain(id: string): Promise<ChainRow> {
-    const row = await this.query(() => findChain(this.options.store, id));
-    if (row !== undefined) return row;
-    throw new HoldfastError('CHAIN_NOT_FOUND', `There is no chain ${JSON.stringify(id)}.`, 'Check the id.');
+  private async chain(id: string): Promise<ChainHead> {
+    return (await this.query(() => findChainHead(this.options.store, id))) ?? notFound(id);
   }
 
   private async query<Result>(run: () => Promise<Result>): Promise<Result> {
@@ -188,9 +214,20 @@ export class HoldfastClient {
   }
 }
 
-function onlyIfUnreachable(error: unknown): undefined {
-  if (error instanceof HoldfastError && error.code === 'TEMPORAL_UNREACHABLE') return undefined;
-  throw error;
+function notFound(id: string): never {
+  throw new HoldfastError('CHAIN_NOT_FOUND', `There is no chain ${JSON.stringify(id)}.`, 'Check the id.');
+}
+
+function foreign({ id, namespace }: ChainHead, own: string): HoldfastError {
+  return new HoldfastError(
+    'CHAIN_NOT_FOUND',
+    `${id} runs in the Temporal namespace ${namespace}, not in ${own}.`,
+    `Set TEMPORAL_NAMESPACE=${namespace}.`,
+  );
+}
+
+function unlessItHasEnded(error: unknown): void {
+  if (!(error instanceof WorkflowNotFoundError)) throw error;
 }
 
 /** The engine names its model activities `step-call` or `step-call-round`. */
@@ -204,7 +241,11 @@ function pendingSteps(view: WorkflowView | undefined): PendingStep[] {
   });
 }
 
-function reportedProblem(view: WorkflowView | undefined): string | null {
+/** Why a chain cannot go on by itself although it is open; null when it can, or when nobody knows. */
+function whyStuck(view: WorkflowView | undefined): string | null {
+  if (view?.kind === 'missing') {
+    return 'Temporal has no workflow for it. Is this the Temporal that it was started on? If it is lost, cancel the chain and submit it anew.';
+  }
   if (view?.kind !== 'open') return null;
   const problems = view.description.searchAttributes.TemporalReportedProblems;
   if (!Array.isArray(problems) || problems.length === 0) return null;

@@ -1,6 +1,6 @@
-import { Client, Connection, type ConnectionOptions, NamespaceNotFoundError } from '@temporalio/client';
+import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import type { PayloadCodec } from '@temporalio/common';
-import { HoldfastError } from '../contracts/errors.js';
+import { temporalUnreachable, unreachableReason } from '../intake/temporal-unreachable.js';
 
 export interface TemporalTarget {
   /** Null when none is configured and no embedded one runs: then it counts as unreachable. */
@@ -12,6 +12,7 @@ export interface TemporalTarget {
 
 /** A connection to Temporal that is made when it is first needed and made again when it is lost. */
 export interface TemporalLink {
+  readonly namespace: string;
   /** Runs something with a client. Throws `TEMPORAL_UNREACHABLE` when there is no server, within a few seconds. */
   use<Result>(run: (client: Client) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
@@ -20,12 +21,8 @@ export interface TemporalLink {
 const CONNECT_MS = 3_000;
 const CALL_MS = 10_000;
 
-// UNAVAILABLE, DEADLINE_EXCEEDED, and for a server that does not let us in PERMISSION_DENIED and UNAUTHENTICATED, as in
-// the gRPC specification.
-const UNREACHABLE_CODES: readonly number[] = [14, 4, 7, 16];
-
 export function linkTemporal(target: TemporalTarget, payloadCodec?: PayloadCodec): TemporalLink {
-  let client: Promise<Client> | undefined;
+  let link: Link | undefined;
 
   async function connect(address: string): Promise<Client> {
     const connection = await Connection.connect({
@@ -40,58 +37,45 @@ export function linkTemporal(target: TemporalTarget, payloadCodec?: PayloadCodec
     });
   }
 
-  async function drop(): Promise<void> {
-    const dropped = client;
-    client = undefined;
-    await dropped?.then(({ connection }) => connection.close()).catch(() => {});
+  /** Takes a link out of use; its connection is closed when the last caller is done with it. */
+  async function retire(retired: Link): Promise<void> {
+    if (link === retired) link = undefined;
+    retired.retired = true;
+    if (retired.users === 0) await retired.client.then(({ connection }) => connection.close()).catch(() => {});
   }
 
   return {
+    namespace: target.namespace,
     async use(run) {
       if (target.address === null) throw temporalUnreachable(null);
+      link ??= { client: connect(target.address), users: 0, retired: false };
+      const used = link;
+      used.users += 1;
       try {
-        client ??= connect(target.address);
-        const connected = await client;
+        const connected = await used.client;
         return await connected.withDeadline(Date.now() + CALL_MS, () => run(connected));
       } catch (error) {
-        if (!isUnreachable(error)) throw error;
-        await drop();
+        if (unreachableReason(error) === undefined) {
+          // Not a word about the server: the connection stays, unless there is none.
+          await used.client.catch(() => retire(used));
+          throw error;
+        }
+        // A new one next time: gRPC waits up to two minutes before it tries a lost connection again.
+        await retire(used);
         throw temporalUnreachable(target.address, error);
+      } finally {
+        used.users -= 1;
+        if (used.retired) await retire(used);
       }
     },
-    close: drop,
+    close: async () => {
+      if (link !== undefined) await retire(link);
+    },
   };
 }
 
-/** The error for people when there is no Temporal at an address. */
-export function temporalUnreachable(address: string | null, cause?: unknown): HoldfastError {
-  if (address === null) {
-    return new HoldfastError(
-      'TEMPORAL_UNREACHABLE',
-      'There is no Temporal: TEMPORAL_ADDRESS is not set, and no embedded one runs.',
-      'Set TEMPORAL_ADDRESS, or start the embedded one with `npx holdfast dev`.',
-    );
-  }
-  return new HoldfastError(
-    'TEMPORAL_UNREACHABLE',
-    `Temporal at ${address} cannot be reached: ${rootMessage(cause)}.`,
-    'Start it (`npx holdfast dev` for the embedded one), or correct TEMPORAL_ADDRESS.',
-    { cause },
-  );
-}
-
-function isUnreachable(error: unknown): boolean {
-  for (let current = error; current instanceof Error; current = current.cause) {
-    const { code } = current as { code?: unknown };
-    if (typeof code === 'number' && UNREACHABLE_CODES.includes(code)) return true;
-    if (current instanceof NamespaceNotFoundError) return true;
-    if (/Failed to connect before the deadline/i.test(current.message)) return true;
-  }
-  return false;
-}
-
-function rootMessage(error: unknown): string {
-  let root = error;
-  while (root instanceof Error && root.cause instanceof Error) root = root.cause;
-  return root instanceof Error ? root.message.replace(/\.$/, '') : String(root);
+interface Link {
+  readonly client: Promise<Client>;
+  users: number;
+  retired: boolean;
 }

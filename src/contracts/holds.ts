@@ -36,8 +36,8 @@ export interface HoldOutcome {
 
 /**
  * The id of a hold within its chain: `summarize-1` for the first call of `summarize`, `summarize-1-2` when the same call
- * is held again after a retry. Made from names rather than by a counter, so that a reset in Temporal's UI, after which
- * parallel steps may fail in another order, finds the decisions that were made before it.
+ * is held again after a retry. The number is that of the call in the order of the code, not of the failures, so that a
+ * reset in Temporal's UI, after which parallel steps may fail in another order, finds the decisions that were made before.
  */
 export function holdIdOf(step: string, call: number, round: number): string {
   return round === 0 ? `${step}-${call}` : `${step}-${call}-${round + 1}`;

@@ -4,7 +4,7 @@ import {
   WorkflowFailedError,
   WorkflowNotFoundError,
 } from '@temporalio/client';
-import type { ChainEnd, ChainRow } from '../store/chains.js';
+import type { ChainEnd, ChainHead } from '../store/chains.js';
 import { closeChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 
@@ -12,7 +12,9 @@ import type { Store } from '../store/database.js';
 export type WorkflowView =
   | { readonly kind: 'open'; readonly description: WorkflowExecutionDescription }
   | { readonly kind: 'ended'; readonly end: ChainEnd }
-  | { readonly kind: 'missing' };
+  | { readonly kind: 'missing' }
+  /** The chain belongs to another namespace, of which this client knows nothing. */
+  | { readonly kind: 'foreign' };
 
 /** Asks Temporal about the workflow of a chain. */
 async function viewWorkflow(temporal: Client, id: string): Promise<WorkflowView> {
@@ -29,15 +31,19 @@ async function viewWorkflow(temporal: Client, id: string): Promise<WorkflowView>
 
 /**
  * Brings the row of a started chain in line with a workflow that ended without the engine's word: terminated or timed
- * out, or gone. Does nothing to a chain that is still open.
+ * out. Does nothing to one that is open, and nothing to one that Temporal does not know: whoever asks may be connected to
+ * another cluster, or to one that was restored from a copy, and a row that is closed by mistake is lost work.
  */
-export async function reconcileChain(store: Store, temporal: Client, row: ChainRow): Promise<WorkflowView> {
+export async function reconcileChain(store: Store, temporal: Client, row: ChainHead): Promise<WorkflowView> {
+  if (!isOwn(temporal, row)) return { kind: 'foreign' };
   const view = await viewWorkflow(temporal, row.id);
   if (view.kind === 'ended') await closeChain(store, row.id, view.end);
-  if (view.kind === 'missing' && row.state !== 'queued') {
-    await closeChain(store, row.id, { state: 'failed', message: 'Its workflow no longer exists in Temporal.' });
-  }
   return view;
+}
+
+/** Whether a chain belongs to the namespace that a client is connected to. */
+function isOwn(temporal: Client, { namespace }: Pick<ChainHead, 'namespace'>): boolean {
+  return namespace === null || namespace === temporal.options.namespace;
 }
 
 async function endOf(temporal: Client, id: string, status: string): Promise<ChainEnd> {

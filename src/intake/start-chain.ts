@@ -1,24 +1,36 @@
-import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { MEMO_CHAIN } from '../contracts/messages.js';
 import { PRIORITY_KEY } from '../contracts/priority.js';
 import { ENGINE_TASK_QUEUE } from '../contracts/queues.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
-import { type ChainRow, findChain, markStarted } from '../store/chains.js';
+import { type ChainRow, findChain, findChainHead, markStarted, wasClosedBeforeStart } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 
 const stateKey = defineSearchAttributeKey(SEARCH_ATTRIBUTES.state.name, SEARCH_ATTRIBUTES.state.type);
 const tenantKey = defineSearchAttributeKey(SEARCH_ATTRIBUTES.tenant.name, SEARCH_ATTRIBUTES.tenant.type);
 
 /**
- * Starts the workflow of a queued chain and marks the row. One that runs already is what was wanted: the row's id is the
- * workflow's id, and it is never used twice. A chain that was cancelled meanwhile is cancelled again, in Temporal.
+ * Starts the workflow of a queued chain and marks the row; false when the chain is not queued any more. A workflow that
+ * runs already is what was wanted: the row's id is the workflow's id, and it is never used twice. A chain that was
+ * cancelled between the look and the start is cancelled in Temporal as well; until then its steps refuse to run.
  */
-export async function startChain(store: Store, temporal: Client, row: ChainRow): Promise<void> {
+export async function startChain(store: Store, temporal: Client, id: string): Promise<boolean> {
+  const row = await findChain(store, id);
+  if (row?.state !== 'queued') return false;
   const firstRunId = await startWorkflow(temporal, row);
-  await markStarted(store, row.id, firstRunId);
-  const now = await findChain(store, row.id);
-  if (now?.state === 'cancelled') await temporal.workflow.getHandle(row.id).cancel();
+  await markStarted(store, id, firstRunId);
+  const now = await findChainHead(store, id);
+  if (now !== undefined && wasClosedBeforeStart(now)) {
+    await temporal.workflow
+      .getHandle(id)
+      .cancel()
+      .catch((error: unknown) => {
+        // Its first step has ended it already.
+        if (!(error instanceof WorkflowNotFoundError)) throw error;
+      });
+  }
+  return true;
 }
 
 async function startWorkflow(temporal: Client, row: ChainRow): Promise<string> {

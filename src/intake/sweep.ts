@@ -1,10 +1,11 @@
 import type { Client } from '@temporalio/client';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
-import { takeOpenChains } from '../store/chains.js';
+import { type ChainHead, noteStartProblem, takeOpenChains } from '../store/chains.js';
 import type { Store } from '../store/database.js';
-import { listUntakenDecisions } from '../store/holds.js';
+import { takeUntakenDecisions } from '../store/holds.js';
 import { reconcileChain } from './reconcile.js';
 import { startChain } from './start-chain.js';
+import { rootMessage, unreachableReason } from './temporal-unreachable.js';
 
 /** How many rows of each kind one sweep looks at. */
 const BATCH = 100;
@@ -12,80 +13,81 @@ const BATCH = 100;
 /** How long Temporal may take for one row, in milliseconds. Its client would go on trying for much longer. */
 const CALL_MS = 5_000;
 
-/** Rows younger than this, in milliseconds, are still in the hands of those who wrote them. */
-const SETTLE_MS = 2_000;
-
 export interface SweepReport {
   readonly started: number;
   readonly closed: number;
   readonly sent: number;
-  /** What could not be mended, one message each; the next sweep tries again. */
+  /** What could not be mended, one message each; a later sweep tries again. */
   readonly problems: readonly string[];
 }
 
 /**
  * Mends what was cut off half-way: starts chains whose workflow is missing, closes rows whose workflow has ended, sends
- * decisions that have not arrived. One row that cannot be mended does not keep the others waiting.
+ * decisions that have not arrived. One row that cannot be mended does not keep the others waiting, but it ends with the
+ * first sign that Temporal is away, and with `signal`. Only chains of the client's own namespace.
  */
-export async function sweep(store: Store, temporal: Client): Promise<SweepReport> {
+export async function sweep(store: Store, temporal: Client, signal?: AbortSignal): Promise<SweepReport> {
+  const { namespace } = temporal.options;
   const problems: string[] = [];
-  const mend = async <Row>(rows: readonly Row[], idOf: (row: Row) => string, one: (row: Row) => Promise<boolean>) => {
+  let away = false;
+
+  /** Runs `one` for each row as long as Temporal answers; returns how often it returned true. */
+  async function mend<Row>(
+    rows: readonly Row[],
+    idOf: (row: Row) => string,
+    one: (row: Row) => Promise<boolean>,
+    onProblem?: (row: Row, message: string) => Promise<void>,
+  ): Promise<number> {
     let mended = 0;
     for (const row of rows) {
+      if (away || signal?.aborted) break;
       try {
         if (await temporal.withDeadline(Date.now() + CALL_MS, () => one(row))) mended += 1;
       } catch (error) {
-        problems.push(`${idOf(row)}: ${rootMessage(error)}`);
+        const message = rootMessage(error);
+        const reason = unreachableReason(error);
+        away = reason !== undefined;
+        problems.push(away ? `Temporal cannot be reached: ${reason}` : `${idOf(row)}: ${message}`);
+        if (!away) await onProblem?.(row, message);
       }
     }
     return mended;
-  };
-  const queued = (await takeOpenChains(store, 'queued', BATCH)).filter(({ created_at }) => isSettled(created_at));
+  }
+
   const started = await mend(
-    queued,
+    await takeOpenChains(store, 'queued', namespace, BATCH),
     ({ id }) => id,
-    async (row) => {
-      await startChain(store, temporal, row);
+    ({ id }) => startChain(store, temporal, id),
+    ({ id }, message) => noteStartProblem(store, id, `It could not be started yet: ${message}`),
+  );
+  let ended: ChainHead[] = [];
+  await mend(
+    [await takeOpenChains(store, 'started', namespace, BATCH)],
+    () => 'the list of running workflows',
+    async (rows) => {
+      ended = await endedChains(temporal, rows);
       return true;
     },
   );
-  const ended = await endedChains(store, temporal);
   const closed = await mend(
     ended,
     ({ id }) => id,
-    async (row) => {
-      const { kind } = await reconcileChain(store, temporal, row);
-      return kind !== 'open';
-    },
+    async (row) => (await reconcileChain(store, temporal, row)).kind === 'ended',
   );
-  const untaken = (await listUntakenDecisions(store, BATCH)).filter(({ decided_at }) => isSettled(decided_at));
   const sent = await mend(
-    untaken,
-    (hold) => `${hold.chain_id} ${hold.id}`,
-    async (hold) => {
-      const message: DecideSignalInput = { holdId: hold.id };
-      await temporal.workflow.getHandle(hold.chain_id).signal(DECIDE_HOLD_SIGNAL, message);
+    away ? [] : await takeUntakenDecisions(store, namespace, BATCH),
+    ({ chainId, holdId }) => `${chainId} ${holdId}`,
+    async ({ chainId, holdId }) => {
+      const message: DecideSignalInput = { holdId };
+      await temporal.workflow.getHandle(chainId).signal(DECIDE_HOLD_SIGNAL, message);
       return true;
     },
   );
   return { started, closed, sent, problems };
 }
 
-function isSettled(time: Date | null): boolean {
-  return time !== null && Date.now() - time.getTime() > SETTLE_MS;
-}
-
-function rootMessage(error: unknown): string {
-  let root = error;
-  while (root instanceof Error && root.cause instanceof Error) root = root.cause;
-  return root instanceof Error ? root.message : String(root);
-}
-
-/** Open rows that Temporal's visibility does not list as running: one request for many rows. */
-async function endedChains(store: Store, temporal: Client) {
-  const rows = (await takeOpenChains(store, 'started', BATCH)).filter(
-    ({ started_at }) => started_at === null || isSettled(started_at),
-  );
+/** Those of the rows that Temporal's visibility does not list as running: one request for many rows. */
+async function endedChains(temporal: Client, rows: readonly ChainHead[]): Promise<ChainHead[]> {
   if (rows.length === 0) return [];
   const running = new Set<string>();
   const ids = rows.map(({ id }) => `"${id.replaceAll(/["\\]/g, '\\$&')}"`).join(', ');

@@ -16,10 +16,10 @@ const MAX_ISSUES = 20;
  * Reads the text of an answer as JSON and checks it by the schema. A code fence and prose around the JSON are tolerated
  * when it is clear which JSON is meant.
  */
-export function parseOutput<Output>(schema: z.ZodType<Output>, text: string): ParsedOutput<Output> {
+export async function parseOutput<Output>(schema: z.ZodType<Output>, text: string): Promise<ParsedOutput<Output>> {
   const found = findJson(text);
   if (!found.ok) return found;
-  const parsed = schema.safeParse(found.value);
+  const parsed = await schema.safeParseAsync(found.value);
   if (parsed.success) return { ok: true, value: parsed.data };
   const issues = parsed.error.issues.map(({ path, message }) => `- ${pathText(path)}: ${message}`);
   const more = issues.length > MAX_ISSUES ? [`- and ${issues.length - MAX_ISSUES} more`] : [];

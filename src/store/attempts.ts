@@ -1,4 +1,4 @@
-import type { Insertable, Selectable } from 'kysely';
+import { type Insertable, type Selectable, sql } from 'kysely';
 import type { TokenUsage } from '../contracts/models.js';
 import type { ReasonCode } from '../contracts/reasons.js';
 import { putBlobs } from './blobs.js';
@@ -44,21 +44,58 @@ export function listAttempts(store: Store, key: JournalKey): Promise<AttemptRow[
   return matching(store, key).where('kind', '!=', 'reuse').orderBy('id').execute();
 }
 
-/** All attempts of a chain's current run, reuses included, oldest first. */
-export function listChainAttempts({ db }: Store, chainId: string): Promise<AttemptRow[]> {
-  return db.selectFrom('attempt').selectAll().where('chain_id', '=', chainId).orderBy('id').execute();
+/** All attempts of a chain, reuses included, oldest first. Not those of a chain that had its workflow id before it. */
+export function listChainAttempts({ db }: Store, chainId: string, firstRunId: string): Promise<AttemptRow[]> {
+  return db
+    .selectFrom('attempt')
+    .selectAll()
+    .where('chain_id', '=', chainId)
+    .where('first_run_id', '=', firstRunId)
+    .orderBy('id')
+    .execute();
 }
 
 export type NewAttempt = Omit<Insertable<AttemptTable>, 'id' | 'state' | 'started_at' | 'finished_at' | 'result'>;
 
-/** Writes the row of a call that is about to be made; returns its id. */
-export async function openAttempt({ db }: Store, attempt: NewAttempt): Promise<number> {
-  const { id } = await db
-    .insertInto('attempt')
-    .values({ ...attempt, state: 'open' })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  return id;
+/**
+ * Writes the row of a call that is about to be made; returns its id, or undefined when the call is open elsewhere or has
+ * succeeded meanwhile. Of two workers that ask at once, one gets the row.
+ */
+export async function openAttempt(store: Store, attempt: NewAttempt): Promise<number | undefined> {
+  return store.db.transaction().execute(async (trx) => {
+    // An index allows one open attempt per call. The success of an earlier one is looked for afterwards: what was open
+    // before this row could be written has ended, and that can be seen now.
+    const row = await trx
+      .insertInto('attempt')
+      .values({ ...attempt, state: 'open' })
+      .onConflict((conflict) => conflict.doNothing())
+      .returning('id')
+      .executeTakeFirst();
+    if (row === undefined || (await findSuccess({ ...store, db: trx }, keyOf(attempt))) === undefined) return row?.id;
+    await trx.deleteFrom('attempt').where('id', '=', row.id).execute();
+    return undefined;
+  });
+}
+
+function keyOf(attempt: NewAttempt): JournalKey {
+  return {
+    chainId: attempt.chain_id,
+    firstRunId: attempt.first_run_id,
+    step: attempt.step,
+    inputHash: attempt.input_hash,
+    occurrence: attempt.occurrence,
+    revision: attempt.revision as number,
+  };
+}
+
+/** Whether an attempt was opened longer ago than this, in milliseconds, by the store's own clock. */
+export async function isOlderThan({ db }: Store, id: number, ms: number): Promise<boolean> {
+  const row = await db
+    .selectFrom('attempt')
+    .select(sql<boolean>`now() - started_at > make_interval(secs => ${ms / 1000})`.as('older'))
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return row?.older ?? true;
 }
 
 /** What a call cost, and the provider's name for it. */

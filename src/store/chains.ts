@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import { type ClosedState, DEFAULT_TENANT } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
@@ -18,6 +18,8 @@ export interface NewChain {
   /** JSON. */
   readonly input: string;
   readonly title?: string;
+  /** Temporal namespace that is to run it. */
+  readonly namespace?: string;
 }
 
 /**
@@ -37,6 +39,7 @@ export async function insertChain(
     content_hash: chain.contentHash,
     input: chain.input,
     title: chain.title === undefined ? null : storable(chain.title),
+    namespace: chain.namespace ?? null,
     state: 'queued' as const,
   };
   const same = db.selectFrom('chain').selectAll().where('tenant', '=', chain.tenant).where('type', '=', chain.type);
@@ -84,11 +87,54 @@ export function findChain({ db }: Store, id: string): Promise<ChainRow | undefin
   return db.selectFrom('chain').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
+/** A chain without its input and output, which may be large: for what is asked often. */
+export type ChainHead = Omit<ChainRow, 'input' | 'output'>;
+
+const HEAD = [
+  'id',
+  'type',
+  'tenant',
+  'priority',
+  'key',
+  'content_hash',
+  'content_slot',
+  'title',
+  'state',
+  'message',
+  'first_run_id',
+  'namespace',
+  'created_at',
+  'started_at',
+  'closed_at',
+  'closed_run_id',
+  'checked_at',
+] as const satisfies readonly (keyof ChainHead)[];
+
+/** The head of a chain, or undefined. */
+export function findChainHead({ db }: Store, id: string): Promise<ChainHead | undefined> {
+  return db.selectFrom('chain').select(HEAD).where('id', '=', id).executeTakeFirst();
+}
+
+/** Whether a chain was closed before its workflow began: whatever runs under its id now is to stop. */
+export function wasClosedBeforeStart(chain: Pick<ChainHead, 'closed_at' | 'first_run_id'>): boolean {
+  return chain.closed_at !== null && chain.first_run_id === null;
+}
+
 /** Writes that the workflow of a chain runs; does nothing once the chain is past `queued`. */
 export async function markStarted({ db }: Store, id: string, firstRunId: string | null): Promise<void> {
   await db
     .updateTable('chain')
-    .set({ state: 'running', started_at: new Date(), first_run_id: firstRunId })
+    .set({ state: 'running', started_at: new Date(), first_run_id: firstRunId, message: null })
+    .where('id', '=', id)
+    .where('state', '=', 'queued')
+    .execute();
+}
+
+/** Notes why a queued chain could not be started, for its status. */
+export async function noteStartProblem({ db }: Store, id: string, message: string): Promise<void> {
+  await db
+    .updateTable('chain')
+    .set({ message: storable(message) })
     .where('id', '=', id)
     .where('state', '=', 'queued')
     .execute();
@@ -100,35 +146,42 @@ export interface RunningChain {
   readonly type: string;
   readonly firstRunId: string;
   readonly runId: string;
+  readonly namespace: string;
   readonly parentId?: string;
 }
 
 /**
  * The row of a chain that runs; written here for one that was started without intake (bare client, child workflow,
  * Temporal's UI). A child inherits tenant and priority. A workflow id that is used again is a new chain in the old row. A
- * chain that was closed by another run of the same workflow has been reset: it is open again.
+ * chain that was closed by another run of the same workflow has been reset: it is open again. One that was closed before
+ * its workflow began stays closed: see {@link wasClosedBeforeStart}.
  */
-export async function ensureChain(store: Store, chain: RunningChain): Promise<ChainRow> {
+export async function ensureChain(store: Store, chain: RunningChain): Promise<ChainHead> {
   const { db } = store;
-  const found = await findChain(store, chain.id);
+  const found = await findChainHead(store, chain.id);
+  if (found !== undefined && wasClosedBeforeStart(found)) return found;
   if (found !== undefined && found.first_run_id === chain.firstRunId) {
     const wasReset = found.closed_at !== null && found.closed_run_id !== chain.runId;
     if (!wasReset) return found;
   }
   if (found !== undefined && found.first_run_id === null) {
-    await db
+    const begun = await db
       .updateTable('chain')
       .set({ state: 'running', started_at: found.started_at ?? new Date(), first_run_id: chain.firstRunId })
       .where('id', '=', chain.id)
       .where('first_run_id', 'is', null)
-      .execute();
-    return { ...found, first_run_id: chain.firstRunId };
+      .where('closed_at', 'is', null)
+      .returning(HEAD)
+      .executeTakeFirst();
+    // Somebody else was faster, with a start or with an end.
+    return begun ?? ensureChain(store, chain);
   }
-  const parent = chain.parentId === undefined ? undefined : await findChain(store, chain.parentId);
+  const parent = chain.parentId === undefined ? undefined : await findChainHead(store, chain.parentId);
   const now = new Date();
   const fresh = {
     state: 'running' as const,
     first_run_id: chain.firstRunId,
+    namespace: chain.namespace,
     started_at: now,
     closed_at: null,
     closed_run_id: null,
@@ -150,7 +203,7 @@ export async function ensureChain(store: Store, chain: RunningChain): Promise<Ch
       ...fresh,
     })
     .onConflict((conflict) => conflict.column('id').doUpdateSet(fresh))
-    .returningAll()
+    .returning(HEAD)
     .executeTakeFirstOrThrow();
 }
 
@@ -199,20 +252,37 @@ export async function closeChain(
   });
 }
 
-/** Chains that are not closed, those that were looked at longest ago first; marks them as looked at. */
-export function takeOpenChains({ db }: Store, state: 'queued' | 'started', limit: number): Promise<ChainRow[]> {
+/** How old a row must be, in seconds, before the sweeper takes it: younger ones are in the hands of who wrote them. */
+const SETTLE_S = 2;
+/** How long the sweeper leaves a row alone after it has looked at it, in seconds. */
+const RECHECK_S = { queued: 5, started: 10 } as const;
+
+/** Open chains of a namespace that are due for a look, longest unseen first; marks them as looked at. */
+export function takeOpenChains(
+  { db }: Store,
+  state: 'queued' | 'started',
+  namespace: string,
+  limit: number,
+): Promise<ChainHead[]> {
   return db
     .updateTable('chain')
-    .set({ checked_at: new Date() })
+    .set({ checked_at: sql<Date>`now()` })
     .where('id', 'in', (inner) =>
       inner
         .selectFrom('chain')
         .select('id')
         .where('closed_at', 'is', null)
         .where('state', state === 'queued' ? '=' : '!=', 'queued')
+        .where((eb) => eb.or([eb('namespace', 'is', null), eb('namespace', '=', namespace)]))
+        .where(sql<Date>`coalesce(started_at, created_at)`, '<', ago(SETTLE_S))
+        .where((eb) => eb.or([eb('checked_at', 'is', null), eb('checked_at', '<', ago(RECHECK_S[state]))]))
         .orderBy('checked_at', (order) => order.asc().nullsFirst())
         .limit(limit),
     )
-    .returningAll()
+    .returning(HEAD)
     .execute();
+}
+
+function ago(seconds: number) {
+  return sql<Date>`now() - make_interval(secs => ${seconds})`;
 }

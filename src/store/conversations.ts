@@ -28,8 +28,8 @@ export function encodeTurns(
   return { bytes, last };
 }
 
-/** All turns of the conversation that ends with the turn at `address`, first one first. Throws when one is missing. */
-export async function readConversation({ db }: Store, tenant: string, address: string): Promise<Turn[]> {
+/** All turns of the conversation that ends with the turn at `address`, first one first; null when one is missing. */
+export async function readConversation({ db }: Store, tenant: string, address: string): Promise<Turn[] | null> {
   // The parent's address stands at a fixed place in the bytes. Reading it as jsonb would fail on text with \u0000.
   const { rows } = await sql<{ address: string; bytes: Buffer; depth: number }>`
     WITH RECURSIVE turn AS (
@@ -41,8 +41,6 @@ export async function readConversation({ db }: Store, tenant: string, address: s
     )
     SELECT address, bytes, depth FROM turn ORDER BY depth DESC`.execute(db);
   const turns = rows.map((row) => JSON.parse(row.bytes.toString('utf8')) as StoredTurn);
-  if (turns[0] === undefined || turns[0].parent !== null) {
-    throw new Error(`The conversation ${address} of tenant ${JSON.stringify(tenant)} is not complete in the store.`);
-  }
+  if (turns[0] === undefined || turns[0].parent !== null) return null;
   return turns.map(({ role, content }) => ({ role, content }));
 }

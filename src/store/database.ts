@@ -18,6 +18,22 @@ export interface StoreOptions {
   readonly connectTimeoutMs?: number;
 }
 
+/** A query that has no answer for so long has lost its server: nothing of ours takes seconds. In milliseconds. */
+const QUERY_TIMEOUT_MS = 30_000;
+
+/** Drops a connection with its first query that is never answered: the pool would give it out again. */
+class ImpatientClient extends pg.Client {
+  override query = ((...args: Parameters<pg.Client['query']>) => {
+    const result: unknown = super.query(...args);
+    if (result instanceof Promise) {
+      result.catch((error: unknown) => {
+        if (error instanceof Error && error.message === 'Query read timeout') this.connection.stream.destroy();
+      });
+    }
+    return result;
+  }) as pg.Client['query'];
+}
+
 // int8 as number: ids and token counts stay far below 2^53.
 const INT8 = 20;
 const parseNumber = (text: string): number => Number(text);
@@ -28,6 +44,10 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
     connectionString: url,
     max: options.maxConnections ?? 10,
     connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
+    query_timeout: QUERY_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    Client: ImpatientClient,
     application_name: 'holdfast',
     types: {
       getTypeParser: ((oid: number, format?: 'text') =>
@@ -117,15 +137,29 @@ const UNREACHABLE_CODES = new Set([
 ]);
 
 /** Whether an error says that the database cannot be used now, as opposed to: it did not like the statement. */
-export function isUnreachable(error: unknown): boolean {
+function isUnreachable(error: unknown): boolean {
   if (error instanceof HoldfastError) return error.code === 'STORE_UNREACHABLE';
   if (error instanceof AggregateError) return error.errors.some(isUnreachable);
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: unknown };
   if (typeof code === 'string' && UNREACHABLE_CODES.has(code)) return true;
-  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/i.test(
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Query read timeout/i.test(
     error.message,
   );
+}
+
+const SQLSTATE = /^[0-9A-Z]{5}$/;
+/** Classes of SQLSTATE that blame the statement: data, integrity, syntax or names. Trying again gives the same. */
+const STATEMENT_CLASSES = ['22', '23', '42'];
+
+/**
+ * Whether an error is the store's own trouble, which may pass: it is away, full, read-only, ended a deadlock. False for
+ * what a statement brought upon itself, and for errors that are not the store's.
+ */
+export function isStoreTrouble(error: unknown): boolean {
+  if (isUnreachable(error)) return true;
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === 'string' && SQLSTATE.test(code) && !STATEMENT_CLASSES.includes(code.slice(0, 2));
 }
 
 /** Text as PostgreSQL can keep it: it has no NUL, so that becomes the replacement character. */

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { HoldDecision, HoldOutcome, HoldRequest, HoldVerdict, SettledDecision } from '../contracts/holds.js';
 import { type Store, storable } from './database.js';
 import type { HoldTable } from './schema.js';
@@ -115,6 +115,7 @@ export async function decideHold(
       .selectFrom('hold')
       .select('id')
       .where('chain_id', '=', scope.chainId)
+      .where('first_run_id', '=', scope.firstRunId)
       .where('decided_at', 'is', null)
       .limit(1)
       .executeTakeFirst();
@@ -154,21 +155,63 @@ export async function markDecisionTaken({ db }: Store, scope: HoldScope, holdId:
     .execute();
 }
 
-/** Decided holds of open chains whose decision the workflow has not taken yet, oldest first. */
-export function listUntakenDecisions({ db }: Store, limit: number): Promise<HoldRow[]> {
-  return db
-    .selectFrom('hold')
-    .innerJoin('chain', 'chain.id', 'hold.chain_id')
-    .selectAll('hold')
-    .where('hold.decided_at', 'is not', null)
-    .where('hold.taken_at', 'is', null)
-    .where('chain.closed_at', 'is', null)
-    .orderBy('hold.decided_at')
-    .limit(limit)
+/** How long a sent decision may take to be taken before it is sent again, in seconds; it doubles each time. */
+const RESEND_S = 5;
+const MAX_RESEND_S = 600;
+
+/**
+ * Decided holds of open chains whose decision the workflow has not taken, oldest first; notes that they are sent now. A
+ * workflow that does not take one (its code cannot go on) is told ever more rarely, since each signal stays in history.
+ */
+export async function takeUntakenDecisions(
+  { db }: Store,
+  namespace: string,
+  limit: number,
+): Promise<{ readonly chainId: string; readonly holdId: string }[]> {
+  const rows = await db
+    .updateTable('hold')
+    .set(({ eb }) => ({ sends: eb('sends', '+', 1), sent_at: sql<Date>`now()` }))
+    .where(({ eb, refTuple, selectFrom }) =>
+      eb(
+        refTuple('hold.chain_id', 'hold.first_run_id', 'hold.id'),
+        'in',
+        selectFrom('hold as untaken')
+          .innerJoin('chain', (join) =>
+            join.onRef('chain.id', '=', 'untaken.chain_id').onRef('chain.first_run_id', '=', 'untaken.first_run_id'),
+          )
+          .select(['untaken.chain_id', 'untaken.first_run_id', 'untaken.id'])
+          .where('untaken.taken_at', 'is', null)
+          .where('untaken.verdict', '!=', WITHDRAWN)
+          .where('untaken.decided_at', '<', sql<Date>`now() - interval '2 seconds'`)
+          .where((or) =>
+            or.or([
+              or('untaken.sent_at', 'is', null),
+              or(
+                'untaken.sent_at',
+                '<',
+                sql<Date>`now() - make_interval(secs => least(${MAX_RESEND_S}, ${RESEND_S} * power(2, least(untaken.sends, 20))))`,
+              ),
+            ]),
+          )
+          .where('chain.closed_at', 'is', null)
+          .where((or) => or.or([or('chain.namespace', 'is', null), or('chain.namespace', '=', namespace)]))
+          .orderBy('untaken.decided_at')
+          .limit(limit)
+          .$asTuple('chain_id', 'first_run_id', 'id'),
+      ),
+    )
+    .returning(['chain_id', 'id'])
     .execute();
+  return rows.map((row) => ({ chainId: row.chain_id, holdId: row.id }));
 }
 
-/** All holds of a chain, decided ones too, oldest first. */
-export function listHolds({ db }: Store, chainId: string): Promise<HoldRow[]> {
-  return db.selectFrom('hold').selectAll().where('chain_id', '=', chainId).orderBy('opened_at').execute();
+/** All holds of a chain, decided ones too, oldest first. Not those of a chain that had its workflow id before it. */
+export function listHolds({ db }: Store, chainId: string, firstRunId: string): Promise<HoldRow[]> {
+  return db
+    .selectFrom('hold')
+    .selectAll()
+    .where('chain_id', '=', chainId)
+    .where('first_run_id', '=', firstRunId)
+    .orderBy('opened_at')
+    .execute();
 }

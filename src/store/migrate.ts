@@ -2,8 +2,12 @@ import { Migrator } from 'kysely';
 import { HoldfastError } from '../contracts/errors.js';
 import type { Store } from './database.js';
 import * as fourRecords from './migrations/0001-four-records.js';
+import * as oneOpenAttempt from './migrations/0002-one-open-attempt.js';
 
-const MIGRATIONS = { '0001-four-records': fourRecords };
+const MIGRATIONS = {
+  '0001-four-records': fourRecords,
+  '0002-one-open-attempt': oneOpenAttempt,
+};
 
 /**
  * Brings the schema to this version. Safe to run twice and from several processes at once: Kysely takes a lock in the

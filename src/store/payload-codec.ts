@@ -2,7 +2,7 @@ import type { Payload, PayloadCodec, SerializationContext } from '@temporalio/co
 import proto from '@temporalio/proto';
 import { DEFAULT_TENANT } from '../contracts/chains.js';
 import { getBlobs, putBlobs } from './blobs.js';
-import { findChain } from './chains.js';
+import { findChainHead } from './chains.js';
 import type { Store } from './database.js';
 
 const { Payload: PayloadMessage } = proto.temporal.api.common.v1;
@@ -37,7 +37,7 @@ export function createPayloadCodec(store: Store): PayloadCodec {
     if (id === undefined) return DEFAULT_TENANT;
     const known = tenants.get(id);
     if (known !== undefined) return known;
-    const chain = await findChain(store, id);
+    const chain = await findChainHead(store, id);
     // Not remembered: a chain without a row gets one, perhaps of another tenant, from its first step.
     if (chain === undefined) return DEFAULT_TENANT;
     if (tenants.size >= REMEMBERED_TENANTS) tenants.delete(tenants.keys().next().value as string);

@@ -32,6 +32,8 @@ export interface ChainTable {
   /** JSON. */
   output: string | null;
   first_run_id: string | null;
+  /** Temporal namespace that runs it; null for rows of the first version. */
+  namespace: string | null;
   created_at: Generated<Date>;
   started_at: Date | null;
   closed_at: Date | null;
@@ -110,5 +112,8 @@ export interface HoldTable {
   decided_at: Date | null;
   /** When the workflow took the decision; until then it is sent again. */
   taken_at: Date | null;
+  /** How often, and when last, the decision was sent to a workflow that has not taken it. */
+  sends: Generated<number>;
+  sent_at: Date | null;
   note: string | null;
 }

@@ -12,7 +12,7 @@ export interface Sweeper {
 
 /** Sweeps every second; of all workers one at a time does, by an advisory lock that a dead one cannot keep. */
 export function startSweeper(store: Store, temporal: Client, log: (message: string) => void): Sweeper {
-  let stopped = false;
+  const stopping = new AbortController();
   let wake = (): void => {};
   let complaints = new Set<string>();
   let earlier = new Set<string>();
@@ -29,7 +29,7 @@ export function startSweeper(store: Store, temporal: Client, log: (message: stri
         SELECT pg_try_advisory_lock(${sql.lit(SWEEPER_LOCK)}) AS mine`.execute(connection);
       if (!rows[0]?.mine) return;
       try {
-        const { started, closed, sent, problems } = await sweep(store, temporal);
+        const { started, closed, sent, problems } = await sweep(store, temporal, stopping.signal);
         for (const problem of problems) complain(problem);
         if (started + closed + sent > 0) log(`sweeper: started ${started}, closed ${closed}, decisions sent ${sent}`);
       } finally {
@@ -39,7 +39,7 @@ export function startSweeper(store: Store, temporal: Client, log: (message: stri
   }
 
   const loop = (async () => {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       earlier = complaints;
       complaints = new Set();
       try {
@@ -48,7 +48,7 @@ export function startSweeper(store: Store, temporal: Client, log: (message: stri
         // The store or Temporal is away.
         complain(error instanceof Error ? error.message : String(error));
       }
-      if (stopped) break;
+      if (stopping.signal.aborted) break;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, INTERVAL_MS);
         wake = () => {
@@ -61,7 +61,7 @@ export function startSweeper(store: Store, temporal: Client, log: (message: stri
 
   return {
     stop: async () => {
-      stopped = true;
+      stopping.abort();
       wake();
       await loop;
     },

@@ -2,13 +2,16 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createEngineActivities } from '../activities/engine-activities.js';
 import { createModelActivities, type ModelActivityDependencies } from '../activities/model-activities.js';
-import { laneOf, type StepRouting } from '../activities/route-step.js';
+import type { StepRouting } from '../activities/route-step.js';
 import { QuotaGate, type QuotaLimits } from '../admission/quota-gate.js';
-import { type TemporalTarget, temporalUnreachable } from '../client/temporal-link.js';
+import type { TemporalTarget } from '../client/temporal-link.js';
 import type { Application } from '../contracts/chain-definition.js';
+import { HoldfastError } from '../contracts/errors.js';
 import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
 import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, modelTaskQueue } from '../contracts/queues.js';
+import { temporalUnreachable } from '../intake/temporal-unreachable.js';
+import { schemaForModel } from '../models/parse-output.js';
 import { openStore } from '../store/database.js';
 import { announceWorker } from '../store/liveness.js';
 import { migrate } from '../store/migrate.js';
@@ -28,8 +31,13 @@ export interface WorkerSettings {
     ModelActivityDependencies,
     'estimate' | 'learn' | 'checkContext' | 'costMicroUsd' | 'retryDelayMs'
   >;
-  readonly routing: StepRouting;
+  readonly routing: StepRouting & {
+    /** The quota groups that the configuration names; they are served whether or not a step uses them now. */
+    readonly quotaGroups: readonly string[];
+  };
   readonly lanes: Readonly<Record<Lane, LanePolicy>>;
+  /** The most tokens that one answer of a model can have; null when it is not known. */
+  readonly maxOutputTokensOf: (model: string) => number | null;
   readonly quota: QuotaLimits;
   /** How long calls that are open at a shutdown may take to finish, in milliseconds. */
   readonly shutdownGraceMs: number;
@@ -49,6 +57,7 @@ export interface RunningWorker {
  */
 export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
   const { temporal, databaseUrl, app, routing, lanes, log } = settings;
+  checkSteps(app, settings.maxOutputTokensOf);
   const closing: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
     for (const step of closing.reverse())
@@ -66,7 +75,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       () => native.close(),
       () => plain.close(),
     );
-    await registerSearchAttributes(plain, temporal.namespace);
+    await registerSearchAttributes(plain, temporal.namespace, log);
 
     const dataConverter = { payloadCodecs: [createPayloadCodec(store)] };
     const engine = createEngineActivities({ store, steps: app.steps, routing });
@@ -172,13 +181,32 @@ function nativeOptions({ connection }: TemporalTarget): object {
   };
 }
 
-/** The queues that registered steps can be routed to, and those of models that no group names. */
-function servedQueues(app: Application, { quotaGroupOf }: StepRouting): [string, Lane][] {
-  const queues = new Map<string, [string, Lane]>();
-  for (const lane of LANES) queues.set(modelTaskQueue(DEFAULT_QUOTA_GROUP, lane), [DEFAULT_QUOTA_GROUP, lane]);
-  for (const step of Object.values(app.steps)) {
-    const group = quotaGroupOf(step.model);
-    queues.set(modelTaskQueue(group, laneOf(step)), [group, laneOf(step)]);
+/**
+ * All queues that a call can be routed to, by the present configuration or by an earlier version of a step: calls that
+ * wait when a deploy moves their step to another model or lane must still be served.
+ */
+function servedQueues(app: Application, { quotaGroupOf, quotaGroups }: WorkerSettings['routing']): [string, Lane][] {
+  const groups = new Set([DEFAULT_QUOTA_GROUP, ...quotaGroups]);
+  for (const step of Object.values(app.steps)) groups.add(quotaGroupOf(step.model));
+  return [...groups].flatMap((group) => LANES.map((lane): [string, Lane] => [group, lane]));
+}
+
+/** Refuses steps that could only be found out by their first call. Throws `BAD_CONFIGURATION`. */
+function checkSteps({ steps }: Application, maxOutputTokensOf: (model: string) => number | null): void {
+  for (const [name, step] of Object.entries(steps)) {
+    try {
+      if (step.output !== undefined) schemaForModel(step.output, step.structure);
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      throw new HoldfastError(error.code, `Step ${name}: ${error.message}`, error.remedy, { cause: error });
+    }
+    const most = maxOutputTokensOf(step.model);
+    if (most !== null && (step.maxTokens ?? 0) > most) {
+      throw new HoldfastError(
+        'BAD_CONFIGURATION',
+        `Step ${name} asks for ${step.maxTokens} tokens; an answer of ${step.model} has at most ${most}.`,
+        'Lower its maxTokens, or name the limits of the model in contextWindows.',
+      );
+    }
   }
-  return [...queues.values()];
 }

@@ -46,7 +46,7 @@ describe('the simulated Claude', () => {
       outputSchema: schemaForModel(points),
     });
     const answer = await model.call(first, options());
-    expect(parseOutput(points, answer.text).ok).toBe(true);
+    expect((await parseOutput(points, answer.text)).ok).toBe(true);
     expect(answer.requestId).toMatch(/^req_/);
     expect(answer.usage.cacheWrite5mTokens).toBeGreaterThan(1_000);
 

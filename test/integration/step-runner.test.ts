@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ActivityCancellationDetails, ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { createEngineActivities } from '../../src/activities/engine-activities.js';
@@ -37,6 +38,16 @@ const steps = {
   }),
   slow: defineStep({ model: 'claude-sonnet-5-5', lane: 'heavy', prompt: ({ text }: { text: string }) => text }),
   unpriced: defineStep({ model: 'claude-haiku-5-5', prompt: ({ text }: { text: string }) => text }),
+  record: defineStep({
+    model: 'claude-sonnet-5-5',
+    output: z.record(z.string(), z.string()),
+    prompt: ({ text }: { text: string }) => text,
+  }),
+  checked: defineStep({
+    model: 'claude-sonnet-5-5',
+    input: z.object({ text: z.string().refine(async (text) => text !== 'forbidden', 'is forbidden') }),
+    prompt: ({ text }) => text,
+  }),
   broken: defineStep({
     model: 'claude-sonnet-5-5',
     prompt: (): string => {
@@ -136,7 +147,7 @@ class Chain {
   }
 
   attempts() {
-    return listChainAttempts(store, this.id);
+    return listChainAttempts(store, this.id, 'first-run');
   }
 }
 
@@ -203,6 +214,24 @@ describe('a step call', () => {
     const failure = await new Chain().failure(callOf({ step: 'broken' }));
     expect(failure.message).toContain('the template is broken');
     expect(failure.details).toMatchObject([{ reason: 'malformed_payload' }]);
+  });
+
+  test('whose output schema no provider can be given is a malformed payload', async () => {
+    const failure = await new Chain().failure(callOf({ step: 'record' }));
+    expect(failure).toMatchObject({ nonRetryable: true, details: [{ reason: 'malformed_payload' }] });
+    expect(claude.calls()).toEqual([]);
+  });
+
+  test('may have an input schema that takes time to check', async () => {
+    const failure = await new Chain().failure(callOf({ step: 'checked', input: { text: 'forbidden' } }));
+    expect(failure.message).toContain('text: is forbidden');
+    await new Chain().run(callOf({ step: 'checked' }));
+  });
+
+  test('that is to continue a conversation of nobody, or of another tenant, is a malformed payload', async () => {
+    const failure = await new Chain().failure(callOf({ continues: 'f'.repeat(64) }));
+    expect(failure).toMatchObject({ nonRetryable: true, details: [{ reason: 'malformed_payload' }] });
+    expect(claude.calls()).toEqual([]);
   });
 
   test('that cannot fit the context is refused with the numbers, unpaid', async () => {
@@ -274,6 +303,18 @@ describe('transient failures', () => {
   });
 });
 
+test('a model port that throws what it must not is counted, and held in the end', async () => {
+  const chain = new Chain();
+  const broken = activitiesOf({
+    model: { ...createAnthropicModel({ apiKey: 'test' }), call: () => Promise.reject(new TypeError('x is undefined')) },
+  });
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    expect(await chain.failure(callOf(), broken)).toMatchObject({ type: 'unknown', nonRetryable: false });
+  }
+  expect(await chain.failure(callOf(), broken)).toMatchObject({ nonRetryable: true, details: [{ reason: 'unknown' }] });
+  expect(await chain.attempts()).toHaveLength(4);
+});
+
 describe('permanent failures', () => {
   test.each([
     [{ kind: 'status', status: 401 }, 'authentication'],
@@ -307,6 +348,29 @@ describe('an answer that does not fit its schema', () => {
       true,
     );
     expect(claude.calls()[1]?.lastUserText).toContain('does not fit the required schema');
+  });
+
+  test('is asked for again when it is empty, since an empty turn cannot be continued', async () => {
+    const model = createAnthropicModel({ apiKey: 'test', baseUrl: claude.url });
+    let calls = 0;
+    const firstIsEmpty = activitiesOf({
+      model: {
+        ...model,
+        call: async (request, options) => {
+          calls += 1;
+          const response = await model.call(request, options);
+          return calls === 1 ? { ...response, text: ' ' } : response;
+        },
+      },
+    });
+    const chain = new Chain();
+    const result = await chain.run(callOf(), firstIsEmpty);
+    expect(result.output).not.toBe(' ');
+    expect((await chain.attempts()).map(({ kind, message }) => [kind, message])).toEqual([
+      ['call', 'The answer is empty.'],
+      ['repair', null],
+    ]);
+    await chain.run(callOf({ inputHash: 'next', continues: result.conversation }));
   });
 
   test('holds when the repair does not fit either, keeping what the model said', async () => {
@@ -385,6 +449,19 @@ describe('a call that another worker left open', () => {
     ]);
   });
 
+  test('is one call also when both have waited for quota at the same time', async () => {
+    const other = await announceWorker(store, url);
+    const chain = new Chain();
+    const gate = new QuotaGate({ requestsPerMinute: 10_000, tokensPerMinute: 10_000_000 });
+    gate.close(300);
+    const results = await Promise.all(
+      [worker, other].map(({ number }) => chain.run(callOf(), activitiesOf({ worker: number, gateOf: () => gate }))),
+    );
+    expect(results[0]).toEqual(results[1]);
+    expect(claude.calls()).toHaveLength(1);
+    await other.close();
+  });
+
   test('ten times over holds the step', async () => {
     const chain = new Chain();
     for (let n = 0; n < 10; n += 1) {
@@ -421,6 +498,54 @@ describe('cancellation', () => {
     claude.setLatency({ firstTokenMs: 5 });
     expect(await chain.attempts()).toMatchObject([{ state: 'succeeded' }]);
   });
+});
+
+test('an activity that the server lost sight of while it waits for quota makes no call any more', async () => {
+  const chain = new Chain();
+  const environment = chain.environment();
+  const gate = new QuotaGate({ requestsPerMinute: 10_000, tokensPerMinute: 10_000_000 });
+  gate.close(60_000);
+  let waits = (): void => {};
+  const waiting = new Promise<void>((resolve) => {
+    waits = resolve;
+  });
+  const reserve = gate.reserve.bind(gate);
+  gate.reserve = (options) => {
+    waits();
+    return reserve(options);
+  };
+  const activities = activitiesOf({ gateOf: () => gate });
+  const running = chain.run(callOf(), activities, environment).catch((error: unknown) => error);
+  await waiting;
+  environment.cancel('TIMED_OUT', new ActivityCancellationDetails({ timedOut: true }));
+  expect(await running).toBeInstanceOf(CancelledFailure);
+  expect(await chain.attempts()).toEqual([]);
+});
+
+describe('an answer that is paid', () => {
+  test('is kept until the store can take it, whatever the store complains of', async () => {
+    const chain = new Chain();
+    // A real PostgreSQL that says it is full, as it does when its disk is.
+    await sql`CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$`.execute(store.db);
+    await sql`CREATE TRIGGER full_disk BEFORE UPDATE ON attempt EXECUTE FUNCTION disk_full()`.execute(store.db);
+    const running = chain.run(callOf());
+    await claude.waitForCall(({ state }) => state === 'succeeded');
+    await expect.poll(refusals).toBeGreaterThan(1);
+    await sql`DROP TRIGGER full_disk ON attempt`.execute(store.db);
+    await running;
+    expect(claude.calls()).toHaveLength(1);
+    expect(await chain.attempts()).toMatchObject([{ state: 'succeeded' }]);
+  });
+
+  /** How many transactions PostgreSQL has rolled back: each refused write is one. */
+  let rolledBackBefore: number | undefined;
+  async function refusals(): Promise<number> {
+    const { rows } = await sql<{ count: number }>`SELECT xact_rollback::int AS count FROM pg_stat_database
+      WHERE datname = current_database()`.execute(store.db);
+    rolledBackBefore ??= rows[0]?.count ?? 0;
+    return (rows[0]?.count ?? 0) - rolledBackBefore;
+  }
 });
 
 describe('without the store', () => {

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { JournalKey, NewAttempt } from '../../src/store/attempts.js';
 import {
@@ -9,10 +10,19 @@ import {
   recordReuse,
   succeedAttempt,
 } from '../../src/store/attempts.js';
-import { closeChain, ensureChain, findChain, insertChain, markStarted, type NewChain } from '../../src/store/chains.js';
+import {
+  closeChain,
+  ensureChain,
+  findChain,
+  insertChain,
+  markStarted,
+  type NewChain,
+  takeOpenChains,
+  wasClosedBeforeStart,
+} from '../../src/store/chains.js';
 import { encodeTurns, readConversation } from '../../src/store/conversations.js';
 import { openStore, type Store } from '../../src/store/database.js';
-import { decideHold, listHolds, listUntakenDecisions, openHold, readDecision } from '../../src/store/holds.js';
+import { decideHold, listHolds, openHold, readDecision, takeUntakenDecisions } from '../../src/store/holds.js';
 import { announceWorker, isWorkerAlive } from '../../src/store/liveness.js';
 import { migrate } from '../../src/store/migrate.js';
 import { createDatabase } from '../support/database.js';
@@ -103,17 +113,20 @@ describe('a chain', () => {
       type: 'child',
       firstRunId: 'r1',
       runId: 'r1',
+      namespace: 'default',
       parentId: row.id,
     });
     expect(child).toMatchObject({ tenant: 'parents', priority: 'high', state: 'running', first_run_id: 'r1' });
-    expect(await ensureChain(store, { id: 'an-orphan', type: 'x', firstRunId: 'r2', runId: 'r2' })).toMatchObject({
+    expect(
+      await ensureChain(store, { id: 'an-orphan', type: 'x', firstRunId: 'r2', runId: 'r2', namespace: 'n' }),
+    ).toMatchObject({
       tenant: 'default',
       priority: 'normal',
     });
   });
 
   test('that was reset after its end is open again, and a hold withdrawn with that end too', async () => {
-    const running = { id: 'a-reset', type: 'x', firstRunId: 'r1', runId: 'r1' };
+    const running = { id: 'a-reset', type: 'x', firstRunId: 'r1', runId: 'r1', namespace: 'default' };
     const scope = { chainId: 'a-reset', firstRunId: 'r1' };
     const hold = { holdId: 's-1', kind: 'failure', reason: 'refusal', step: 's', call: 1, message: 'no' } as const;
     await ensureChain(store, running);
@@ -123,6 +136,32 @@ describe('a chain', () => {
     expect(await ensureChain(store, { ...running, runId: 'r2' })).toMatchObject({ state: 'running', closed_at: null });
     expect(await openHold(store, scope, hold)).toBeNull();
     expect(await findChain(store, 'a-reset')).toMatchObject({ state: 'held' });
+  });
+
+  test('that was cancelled while it was queued stays closed, also when its workflow has been started', async () => {
+    const { row } = await insertChain(store, newChain());
+    await closeChain(store, row.id, { state: 'cancelled' }, { onlyIfQueued: true });
+    const run = { id: row.id, type: 'x', firstRunId: 'r1', runId: 'r1', namespace: 'default' };
+    const seen = await ensureChain(store, run);
+    expect(seen).toMatchObject({ state: 'cancelled', first_run_id: null });
+    expect(wasClosedBeforeStart(seen)).toBe(true);
+  });
+
+  test('is for the sweeper of its own namespace, and not twice within seconds', async () => {
+    const ids = { own: '', other: '' };
+    for (const [name, namespace] of [
+      ['own', 'sweep-own'],
+      ['other', 'sweep-other'],
+    ] as const) {
+      ids[name] = (await insertChain(store, newChain({ namespace }))).row.id;
+      const created_at = new Date(Date.now() - 60_000);
+      await store.db.updateTable('chain').set({ created_at }).where('id', '=', ids[name]).execute();
+    }
+    const taken = async () => (await takeOpenChains(store, 'queued', 'sweep-own', 1_000)).map(({ id }) => id);
+    const first = await taken();
+    expect(first).toContain(ids.own);
+    expect(first).not.toContain(ids.other);
+    expect(await taken()).not.toContain(ids.own);
   });
 
   test('that is closed cannot be marked as started', async () => {
@@ -180,9 +219,36 @@ describe('attempts', () => {
     return { chainId: row.id, firstRunId: 'r', step: 'analyze', inputHash: 'h', occurrence: 0, revision: 0 };
   }
 
+  async function opened(key: JournalKey): Promise<number> {
+    const id = await openAttempt(store, newAttempt(key));
+    expect(id).toBeDefined();
+    return id as number;
+  }
+
+  const paid = { usage: USAGE, costMicroUsd: 5, requestId: null, tenant: 'acme', turns: [], result: '1' };
+
+  test('of one call are open one at a time, however many ask, and none after a success', async () => {
+    const key = await keyOfNewChain();
+    const asked = await Promise.all(Array.from({ length: 20 }, () => openAttempt(store, newAttempt(key))));
+    const ids = asked.filter((id) => id !== undefined);
+    expect(ids).toHaveLength(1);
+    await endAttempt(store, ids[0] as number, {
+      ...paid,
+      state: 'failed',
+      spent: true,
+      reason: 'timeout',
+      message: 'slow',
+    });
+    const again = await opened(key);
+    expect(await openAttempt(store, newAttempt(key))).toBeUndefined();
+    await succeedAttempt(store, again, paid);
+    expect(await openAttempt(store, newAttempt(key))).toBeUndefined();
+    expect(await listAttempts(store, key)).toHaveLength(2);
+  });
+
   test('a success is found again under its key and no other', async () => {
     const key = await keyOfNewChain();
-    const id = await openAttempt(store, newAttempt(key));
+    const id = await opened(key);
     expect(await findSuccess(store, key)).toBeUndefined();
     const turns = encodeTurns(undefined, [{ role: 'user', content: [{ type: 'text', text: 'hello' }] }]);
     await succeedAttempt(store, id, {
@@ -208,15 +274,8 @@ describe('attempts', () => {
 
   test('a reuse is one receipt per run, over nothing paid', async () => {
     const key = await keyOfNewChain();
-    const id = await openAttempt(store, newAttempt(key));
-    await succeedAttempt(store, id, {
-      usage: USAGE,
-      costMicroUsd: 5,
-      requestId: null,
-      tenant: 'acme',
-      turns: [],
-      result: '1',
-    });
+    const id = await opened(key);
+    await succeedAttempt(store, id, paid);
     const success = await findSuccess(store, key);
     await recordReuse(store, success!, 'run-2');
     await recordReuse(store, success!, 'run-2');
@@ -230,7 +289,7 @@ describe('attempts', () => {
 
   test('an interrupted call says so, and a success that comes late all the same counts', async () => {
     const key = await keyOfNewChain();
-    const id = await openAttempt(store, newAttempt(key));
+    const id = await opened(key);
     await interruptAttempt(store, id);
     expect((await listAttempts(store, key))[0]).toMatchObject({ state: 'interrupted', reason: 'worker_lost' });
     await succeedAttempt(store, id, {
@@ -246,7 +305,7 @@ describe('attempts', () => {
 
   test('a failure keeps reason, message, answer and bill', async () => {
     const key = await keyOfNewChain();
-    const id = await openAttempt(store, newAttempt(key));
+    const id = await opened(key);
     await endAttempt(store, id, {
       state: 'failed',
       spent: true,
@@ -283,7 +342,7 @@ describe('conversations', () => {
       turn('assistant', 'b'),
       turn('user', 'left'),
     ]);
-    expect((await readConversation(store, 'acme', right.last)).at(-1)).toEqual(turn('user', 'right'));
+    expect((await readConversation(store, 'acme', right.last))?.at(-1)).toEqual(turn('user', 'right'));
   });
 
   test('keep text that jsonb would refuse', async () => {
@@ -298,7 +357,7 @@ describe('conversations', () => {
     const { putBlobs } = await import('../../src/store/blobs.js');
     const own = encodeTurns(undefined, [turn('user', 'secret')]);
     await putBlobs(store.db, 'acme', own.bytes);
-    await expect(readConversation(store, 'other', own.last)).rejects.toThrow('not complete');
+    expect(await readConversation(store, 'other', own.last)).toBeNull();
   });
 });
 
@@ -354,18 +413,61 @@ describe('holds', () => {
   test('are withdrawn when the chain ends', async () => {
     const scope = await held();
     await closeChain(store, scope.chainId, { state: 'cancelled' });
-    expect(await listHolds(store, scope.chainId)).toMatchObject([{ verdict: 'withdrawn' }]);
+    expect(await listHolds(store, scope.chainId, scope.firstRunId)).toMatchObject([{ verdict: 'withdrawn' }]);
   });
 
-  test('list decisions until the workflow has taken them', async () => {
-    const scope = await held();
-    await decideHold(store, scope, 'analyze-1', { verdict: 'retry', by: 'a' });
-    const untaken = async () => (await listUntakenDecisions(store, 100)).some((row) => row.chain_id === scope.chainId);
-    expect(await untaken()).toBe(true);
-    expect(await readDecision(store, scope, 'analyze-1')).toMatchObject({ verdict: 'retry', by: 'a' });
-    const { markDecisionTaken } = await import('../../src/store/holds.js');
-    await markDecisionTaken(store, scope, 'analyze-1');
-    expect(await untaken()).toBe(false);
+  describe('that are decided', () => {
+    async function decided(overrides: { id?: string; namespace?: string } = {}) {
+      const { row } = await insertChain(store, newChain({ namespace: overrides.namespace ?? 'default' }));
+      await markStarted(store, row.id, 'r');
+      const scope = { chainId: row.id, firstRunId: 'r' };
+      await openHold(store, scope, hold);
+      await decideHold(store, scope, 'analyze-1', { verdict: 'retry', by: 'a' });
+      await ago(scope.chainId, 'decided_at');
+      return scope;
+    }
+    const ago = (chainId: string, column: 'decided_at' | 'sent_at') =>
+      store.db
+        .updateTable('hold')
+        .set({ [column]: new Date(Date.now() - 60_000) })
+        .where('chain_id', '=', chainId)
+        .execute();
+    const isSent = async (scope: { chainId: string }) =>
+      (await takeUntakenDecisions(store, 'default', 1_000)).some(({ chainId }) => chainId === scope.chainId);
+
+    test('are sent again, but not at once, until the workflow has taken the decision', async () => {
+      const scope = await decided();
+      expect(await isSent(scope)).toBe(true);
+      expect(await isSent(scope)).toBe(false);
+      await ago(scope.chainId, 'sent_at');
+      expect(await isSent(scope)).toBe(true);
+      expect(await readDecision(store, scope, 'analyze-1')).toMatchObject({ verdict: 'retry', by: 'a' });
+      const { markDecisionTaken } = await import('../../src/store/holds.js');
+      await markDecisionTaken(store, scope, 'analyze-1');
+      await ago(scope.chainId, 'sent_at');
+      expect(await isSent(scope)).toBe(false);
+    });
+
+    test('ever more rarely', async () => {
+      const scope = await decided();
+      await store.db.updateTable('hold').set({ sends: 8 }).where('chain_id', '=', scope.chainId).execute();
+      await ago(scope.chainId, 'sent_at');
+      expect(await isSent(scope)).toBe(false);
+    });
+
+    test('are not sent to another namespace, nor when they were withdrawn, nor to a later chain of that id', async () => {
+      expect(await isSent(await decided({ namespace: 'elsewhere' }))).toBe(false);
+      const later = await decided();
+      await ensureChain(store, { id: later.chainId, type: 'x', firstRunId: 's', runId: 's', namespace: 'default' });
+      expect(await isSent(later)).toBe(false);
+      const reset = { chainId: (await insertChain(store, newChain())).row.id, firstRunId: 'r' };
+      await markStarted(store, reset.chainId, 'r');
+      await openHold(store, reset, hold);
+      await closeChain(store, reset.chainId, { state: 'cancelled', runId: 'r' });
+      await ensureChain(store, { id: reset.chainId, type: 'x', firstRunId: 'r', runId: 's', namespace: 'default' });
+      await ago(reset.chainId, 'decided_at');
+      expect(await isSent(reset)).toBe(false);
+    });
   });
 });
 
@@ -395,4 +497,23 @@ describe('a store that cannot be reached', () => {
     await expect(migrate(newer)).rejects.toMatchObject({ code: 'SCHEMA_VERSION' });
     await newer.close();
   });
+});
+
+test('the migration to one open attempt per call ends the doubles that the first version could leave', async () => {
+  const old = openStore(await createDatabase());
+  const fourRecords = await import('../../src/store/migrations/0001-four-records.js');
+  const oneOpenAttempt = await import('../../src/store/migrations/0002-one-open-attempt.js');
+  await fourRecords.up(old.db as never);
+  await sql`INSERT INTO chain (id, type, tenant, priority, state) VALUES ('c', 't', 'acme', 'normal', 'running')`.execute(
+    old.db,
+  );
+  const attempt = newAttempt({ chainId: 'c', firstRunId: 'r', step: 's', inputHash: 'h', occurrence: 0, revision: 0 });
+  await old.db
+    .insertInto('attempt')
+    .values([1, 2].map(() => ({ ...attempt, state: 'open' as const })))
+    .execute();
+  await oneOpenAttempt.up(old.db as never);
+  const rows = await old.db.selectFrom('attempt').select(['state']).orderBy('id').execute();
+  expect(rows.map(({ state }) => state)).toEqual(['interrupted', 'open']);
+  await old.close();
 });

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { Client, Connection } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { linkTemporal } from '../../src/client/temporal-link.js';
+import { startChain } from '../../src/intake/start-chain.js';
 import { sweep } from '../../src/intake/sweep.js';
 import { closeChain, findChain, insertChain, markStarted } from '../../src/store/chains.js';
 import { openStore, type Store } from '../../src/store/database.js';
@@ -23,8 +25,9 @@ afterAll(async () => {
 });
 
 /** A queued chain whose submitter went away some time ago. */
-async function abandoned(input = '{}'): Promise<string> {
-  const chain = { type: 'anything', tenant: 'acme', priority: 'normal', contentHash: randomUUID(), input } as const;
+async function abandoned(input = '{}', namespace = 'default'): Promise<string> {
+  const fields = { type: 'anything', tenant: 'acme', priority: 'normal', contentHash: randomUUID() } as const;
+  const chain = { ...fields, input, namespace };
   const { row } = await insertChain(store, chain);
   const created_at = new Date(Date.now() - 60_000);
   await store.db.updateTable('chain').set({ created_at }).where('id', '=', row.id).execute();
@@ -60,6 +63,10 @@ describe('a sweep', () => {
     const report = await sweep(store, environment.client);
     expect(report.started).toBe(3);
     expect(report.problems).toEqual([expect.stringContaining(refused)]);
+    expect(await findChain(store, refused)).toMatchObject({
+      state: 'queued',
+      message: expect.stringContaining('not be started'),
+    });
     for (const id of others) expect(await findChain(store, id)).toMatchObject({ state: 'running' });
     await closeChain(store, refused, { state: 'cancelled' });
   });
@@ -70,7 +77,11 @@ describe('a sweep', () => {
     const runId = await started(id);
     await environment.client.workflow.getHandle(id).terminate('no longer wanted');
     await expect
-      .poll(async () => (await sweep(store, environment.client)).closed > 0 || (await findChain(store, id))?.state)
+      .poll(async () => {
+        await store.db.updateTable('chain').set({ checked_at: null }).execute();
+        await sweep(store, environment.client);
+        return (await findChain(store, id))?.state;
+      })
       .not.toBe('running');
     expect(await findChain(store, id)).toMatchObject({
       state: 'failed',
@@ -79,7 +90,7 @@ describe('a sweep', () => {
     });
   });
 
-  test('closes the rows of chains whose workflow is gone', async () => {
+  test('leaves chains open that Temporal does not know: it may be the wrong Temporal', async () => {
     const id = await abandoned();
     await markStarted(store, id, 'a run that Temporal forgot');
     await store.db
@@ -88,10 +99,44 @@ describe('a sweep', () => {
       .where('id', '=', id)
       .execute();
     await sweep(store, environment.client);
-    expect(await findChain(store, id)).toMatchObject({
-      state: 'failed',
-      message: expect.stringContaining('no longer'),
+    expect(await findChain(store, id)).toMatchObject({ state: 'running', closed_at: null });
+  });
+
+  test('leaves chains of other namespaces alone', async () => {
+    const id = await abandoned('{}', 'elsewhere');
+    await sweep(store, environment.client);
+    expect(await findChain(store, id)).toMatchObject({ state: 'queued', checked_at: null });
+  });
+
+  test('ends with the first sign that Temporal is away, and when it is told to', async () => {
+    for (let n = 0; n < 5; n += 1) await abandoned();
+    const connection = Connection.lazy({ address: '127.0.0.1:1' });
+    const report = await sweep(store, new Client({ connection }));
+    await connection.close();
+    expect(report.problems).toEqual([expect.stringContaining('Temporal cannot be reached')]);
+    await store.db.updateTable('chain').set({ checked_at: null }).execute();
+    expect(await sweep(store, environment.client, AbortSignal.abort())).toMatchObject({ started: 0, problems: [] });
+    await store.db.updateTable('chain').set({ checked_at: null }).execute();
+    expect(await sweep(store, environment.client)).toMatchObject({ started: 5, problems: [] });
+  });
+
+  test('stops a chain that was cancelled at the very moment in which it was started', async () => {
+    const id = await abandoned();
+    const { client } = environment;
+    // Between the look at the row and the start of the workflow.
+    const workflow = Object.create(client.workflow, {
+      start: {
+        value: async (...args: Parameters<typeof client.workflow.start>) => {
+          await closeChain(store, id, { state: 'cancelled' }, { onlyIfQueued: true });
+          return client.workflow.start(...args);
+        },
+      },
     });
+    await startChain(store, Object.create(client, { workflow: { value: workflow } }), id);
+    expect(await findChain(store, id)).toMatchObject({ state: 'cancelled', first_run_id: null });
+    const { raw } = await client.workflow.getHandle(id).describe();
+    expect(raw.workflowExtendedInfo?.cancelRequested).toBe(true);
+    expect(await startChain(store, client, id)).toBe(false);
   });
 
   test('sends decisions that did not arrive', async () => {

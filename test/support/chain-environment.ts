@@ -31,7 +31,7 @@ export async function createTimeSkippingEnvironment(): Promise<TestWorkflowEnvir
   const environment = await TestWorkflowEnvironment.createTimeSkipping(
     path === null ? {} : { server: { executable: { type: 'existing-path', path } } },
   );
-  await registerSearchAttributes(environment.connection as Connection, 'default');
+  await registerSearchAttributes(environment.connection as Connection, 'default', console.error);
   return environment;
 }
 

@@ -14,6 +14,6 @@ export async function createDevServer(dynamicConfig: Record<string, string> = {}
       ),
     },
   });
-  await registerSearchAttributes(environment.connection as Connection, 'default');
+  await registerSearchAttributes(environment.connection as Connection, 'default', console.error);
   return environment;
 }

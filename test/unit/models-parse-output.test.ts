@@ -17,8 +17,8 @@ describe('parseOutput', () => {
     ['in a fence within prose', `Here it is:\n\n\`\`\`json\n${json}\n\`\`\`\nDone.`],
     ['within prose', `Here it is: ${json} I hope it helps.`],
     ['after prose in brackets', `[As asked] ${json}`],
-  ])('reads JSON %s', (_, text) => {
-    expect(parseOutput(schema, text)).toEqual({ ok: true, value });
+  ])('reads JSON %s', async (_, text) => {
+    expect(await parseOutput(schema, text)).toEqual({ ok: true, value });
   });
 
   test.each([
@@ -33,12 +33,12 @@ describe('parseOutput', () => {
       '{"title": oops, "points": [{"text": "one"}]}',
       'The answer is not valid JSON',
     ],
-  ])('does not guess at %s', (_, text, error) => {
-    expect(parseOutput(schema, text)).toEqual({ ok: false, error: expect.stringContaining(error) });
+  ])('does not guess at %s', async (_, text, error) => {
+    expect(await parseOutput(schema, text)).toEqual({ ok: false, error: expect.stringContaining(error) });
   });
 
-  test('tells the model what is wrong and where', () => {
-    const parsed = parseOutput(schema, '{"title": 3, "points": [{"text": "ok"}, {"text": "x"}]}');
+  test('tells the model what is wrong and where', async () => {
+    const parsed = await parseOutput(schema, '{"title": 3, "points": [{"text": "ok"}, {"text": "x"}]}');
     expect(parsed.ok).toBe(false);
     const lines = parsed.ok ? [] : parsed.error.split('\n');
     expect(lines).toHaveLength(2);
@@ -46,26 +46,26 @@ describe('parseOutput', () => {
     expect(lines[1]).toMatch(/^- points\[1\]\.text: /);
   });
 
-  test('names the whole answer when it is of the wrong kind', () => {
-    const parsed = parseOutput(schema, '[]');
+  test('names the whole answer when it is of the wrong kind', async () => {
+    const parsed = await parseOutput(schema, '[]');
     expect(parsed.ok ? '' : parsed.error).toMatch(/^- \(whole answer\): .*object/);
   });
 
-  test('does not drown the model in issues', () => {
-    const parsed = parseOutput(z.array(z.string()), JSON.stringify(Array.from({ length: 100 }, () => 1)));
+  test('does not drown the model in issues', async () => {
+    const parsed = await parseOutput(z.array(z.string()), JSON.stringify(Array.from({ length: 100 }, () => 1)));
     const lines = parsed.ok ? [] : parsed.error.split('\n');
     expect(lines).toHaveLength(21);
     expect(lines.at(-1)).toBe('- and 80 more');
   });
 
-  test('gives the value after defaults and transforms', () => {
+  test('gives the value after defaults and transforms', async () => {
     const lenient = z.object({ n: z.string().transform(Number), d: z.string().default('x') });
-    expect(parseOutput(lenient, '{"n": "4"}')).toEqual({ ok: true, value: { n: 4, d: 'x' } });
+    expect(await parseOutput(lenient, '{"n": "4"}')).toEqual({ ok: true, value: { n: 4, d: 'x' } });
   });
 });
 
 describe('schemaForModel', () => {
-  test('closes objects and moves what cannot be enforced into descriptions', () => {
+  test('closes objects and moves what cannot be enforced into descriptions', async () => {
     expect(schemaForModel(z.object({ name: z.string().min(2).describe('A name.') }))).toEqual({
       type: 'object',
       properties: { name: { type: 'string', description: 'A name.\n\n{minLength: 2}' } },
@@ -74,11 +74,11 @@ describe('schemaForModel', () => {
     });
   });
 
-  test('gives the same bytes each time', () => {
+  test('gives the same bytes each time', async () => {
     expect(JSON.stringify(schemaForModel(schema))).toBe(JSON.stringify(schemaForModel(schema)));
   });
 
-  test('describes what the model writes, not what the chain gets', () => {
+  test('describes what the model writes, not what the chain gets', async () => {
     const native = schemaForModel(z.object({ n: z.string().transform(Number) }));
     expect(native.properties).toEqual({ n: { type: 'string' } });
   });
@@ -88,11 +88,11 @@ describe('schemaForModel', () => {
     ['anything', z.object({ it: z.any() })],
     ['a record', z.object({ counts: z.record(z.string(), z.number()) })],
     ['a record within an array', z.array(z.object({ properties: z.record(z.string(), z.string()) }))],
-  ])('refuses %s, which no provider can enforce', (_, unfit) => {
+  ])('refuses %s, which no provider can enforce', async (_, unfit) => {
     expect(() => schemaForModel(unfit)).toThrow(HoldfastError);
   });
 
-  test('takes fields that are called like keywords', () => {
+  test('takes fields that are called like keywords', async () => {
     const names = z.object({
       enum: z.string(),
       default: z.string(),
@@ -101,13 +101,13 @@ describe('schemaForModel', () => {
     expect(schemaForModel(names)).toMatchObject({ required: ['enum', 'default', 'properties'] });
   });
 
-  test('keeps everything for a prompt', () => {
+  test('keeps everything for a prompt', async () => {
     const prompted = schemaForModel(z.object({ counts: z.record(z.string(), z.number()) }), 'prompted');
     expect(prompted).toMatchObject({ properties: { counts: { additionalProperties: { type: 'number' } } } });
   });
 });
 
-test('promptedSchemaText shows the schema and asks for bare JSON', () => {
+test('promptedSchemaText shows the schema and asks for bare JSON', async () => {
   const text = promptedSchemaText(schemaForModel(z.object({ a: z.number() }), 'prompted'));
   const [, shown] = /^<output_schema>\n(.*)\n<\/output_schema>\n/.exec(text) ?? [];
   expect(JSON.parse(shown ?? '')).toEqual({ type: 'object', properties: { a: { type: 'number' } }, required: ['a'] });

@@ -11,11 +11,15 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function reserve(gate: QuotaGate, tokens: number, options: { priority?: Priority; signal?: AbortSignal } = {}) {
+function reserve(
+  gate: QuotaGate,
+  tokens: number,
+  options: { priority?: Priority; signal?: AbortSignal; maxWaitMs?: number } = {},
+) {
   return gate.reserve({
     tokens,
     priority: options.priority ?? 'normal',
-    maxWaitMs: 120_000,
+    maxWaitMs: options.maxWaitMs ?? 120_000,
     signal: options.signal ?? new AbortController().signal,
   });
 }
@@ -106,20 +110,28 @@ describe('a quota gate', () => {
     expect(admitted).toHaveBeenCalledOnce();
   });
 
-  test('says how long it would have taken when the wait is over its limit', async () => {
+  test('sends away who waits too long behind others, with the time until it should come back', async () => {
     const gate = new QuotaGate(LIMITS);
     await reserve(gate, 6_000);
-    const waiting = gate.reserve({
-      tokens: 3_000,
-      priority: 'normal',
-      maxWaitMs: 10_000,
-      signal: new AbortController().signal,
-    });
-    const failure = waiting.catch((error: unknown) => error);
+    const first = vi.fn();
+    void reserve(gate, 2_000).then(first);
+    const failure = reserve(gate, 3_000, { maxWaitMs: 10_000 }).catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(10_000);
     const error = await failure;
     expect(error).toBeInstanceOf(QuotaWaitError);
-    expect((error as QuotaWaitError).retryAfterMs).toBeCloseTo(20_000, -2);
+    // 5,000 tokens are to come before its turn, 1,000 have.
+    expect((error as QuotaWaitError).retryAfterMs).toBeCloseTo(40_000, -2);
+  });
+
+  test('never sends away the first in line, or a large call would always be overtaken', async () => {
+    const gate = new QuotaGate(LIMITS);
+    await reserve(gate, 6_000);
+    const admitted = vi.fn();
+    void reserve(gate, 6_000, { maxWaitMs: 10_000 }).then(admitted);
+    await vi.advanceTimersByTimeAsync(59_900);
+    expect(admitted).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(admitted).toHaveBeenCalledOnce();
   });
 
   test('forgets a waiter that is cancelled, and serves those behind it', async () => {

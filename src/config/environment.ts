@@ -27,6 +27,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
   heartbeatTimeoutMs: 'HOLDFAST_HEARTBEAT_TIMEOUT_MS',
   maxInputBytes: 'HOLDFAST_MAX_INPUT_BYTES',
   workers: 'HOLDFAST_WORKERS',
+  metricsAddress: 'HOLDFAST_METRICS_ADDRESS',
 };
 
 const FLAGS: Readonly<Record<keyof ConfigFlags, { readonly field: string; readonly flag: string }>> = {
@@ -81,7 +82,7 @@ function settingsOf(said: readonly { field: string; source: string; value: strin
 }
 
 function numeric(field: string): boolean {
-  return !['directory', 'temporal', 'database', 'model'].includes(field.split('.')[0] ?? '');
+  return !['directory', 'temporal', 'database', 'model', 'metricsAddress'].includes(field.split('.')[0] ?? '');
 }
 
 /** The number, or the text when it is none, for the schema to refuse. */

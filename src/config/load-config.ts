@@ -61,6 +61,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     heartbeatTimeoutMs: first('heartbeatTimeoutMs') ?? 5_000,
     maxInputBytes: first('maxInputBytes') ?? 10 * 1024 * 1024,
     workers: first('workers') ?? 1,
+    metricsAddress: first('metricsAddress'),
     ...(fromFile.app === undefined ? {} : { app: fromFile.app as unknown as Application }),
   };
 }

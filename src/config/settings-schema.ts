@@ -84,6 +84,7 @@ export const settingsSchema = z.strictObject({
   heartbeatTimeoutMs: milliseconds(100).optional(),
   maxInputBytes: whole(1).optional(),
   workers: whole(0, 100).optional(),
+  metricsAddress: text.regex(/^[^\s/]+:\d+$/, 'expected an address like 0.0.0.0:9464').optional(),
   app: z.strictObject({ chains: object, steps: object, workflowsPath: text }).optional(),
 });
 

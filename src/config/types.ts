@@ -68,6 +68,8 @@ export interface HoldfastConfig {
   readonly maxInputBytes: number;
   /** Worker processes that `holdfast dev` starts. Default: 1. */
   readonly workers: number;
+  /** Where `holdfast worker` serves metrics for Prometheus, an IP address and a port. Default: nowhere. */
+  readonly metricsAddress?: string;
   /** What the configuration file registers, its paths absolute. Default: nothing, the shipped chains are used. */
   readonly app?: Application;
 }
@@ -91,6 +93,7 @@ export interface HoldfastSettings {
   readonly heartbeatTimeoutMs?: number;
   readonly maxInputBytes?: number;
   readonly workers?: number;
+  readonly metricsAddress?: string;
   /** A relative `workflowsPath` starts at the configuration file. */
   readonly app?: Application;
 }

@@ -51,12 +51,15 @@ async function dev(flags: { readyFile?: string }, command: Command): Promise<voi
 async function worker(_flags: object, command: Command): Promise<void> {
   const { note } = createOutput(false);
   const stop = untilStopped();
-  const [{ applicationOf, configOf, targetsOf }, { workerSettings }, { startWorker }] = await Promise.all([
-    import('../connect.js'),
-    import('../worker-settings.js'),
-    import('../../workers/worker.js'),
-  ]);
+  const [{ applicationOf, configOf, targetsOf }, { workerSettings }, { serveMetrics }, { startWorker }] =
+    await Promise.all([
+      import('../connect.js'),
+      import('../worker-settings.js'),
+      import('../../workers/metrics.js'),
+      import('../../workers/worker.js'),
+    ]);
   const config = await configOf(command);
+  if (config.metricsAddress !== undefined) serveMetrics(config.metricsAddress);
   const settings = workerSettings(config, targetsOf(config), applicationOf(config), note);
   const running = await startWorker(settings);
   note(`Worker ${process.pid} polls.`);

@@ -31,7 +31,7 @@ export interface TemporalServer extends RunningPart {
  * about 45 ms for each hop of a workflow. Strict priority needs one partition per task queue, and fairness is off
  * unless it is asked for.
  */
-const DYNAMIC_CONFIG = [
+export const DYNAMIC_CONFIG = [
   'history.transferProcessorMaxPollRPS=2000',
   'matching.numTaskqueueReadPartitions=1',
   'matching.numTaskqueueWritePartitions=1',

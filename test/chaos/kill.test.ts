@@ -2,16 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { HoldfastClient } from '../../src/client/holdfast-client.js';
-import type { ChainStatus } from '../../src/contracts/status.js';
-import type { CallRecord } from '../../src/embedded/simulated-claude/index.js';
 import type { Store } from '../../src/store/database.js';
+import { CHAINS, DocumentChains, interruptedAttempts, paidAgain } from '../support/document-chains.js';
 import { StackProcess, until } from '../support/stack-process.js';
-
-const CHAINS = 10;
 
 let stack: StackProcess;
 let round = 0;
+let chains: DocumentChains;
 
 beforeAll(async () => {
   stack = await StackProcess.start();
@@ -19,65 +16,10 @@ beforeAll(async () => {
 afterAll(() => stack?.stop());
 beforeEach(async () => {
   round += 1;
+  chains = new DocumentChains(stack, String(round));
   await stack.simulator('DELETE', 'calls');
   await stack.simulator('PUT', 'latency', { firstTokenMs: 1_500, msPerOutputToken: 2, msPerInputToken: 0 });
 });
-
-const documentOf = (index: number): string =>
-  `Report ${round}-${index} is about bridges. Bridge ${round}-${index} carries ${index * 100 + 7} lorries a day. ` +
-  'Its steel was painted last spring. The paint will last for ten years. Two joints need care before winter. ' +
-  'The council has set money aside for them.';
-
-async function submitAll(client: HoldfastClient): Promise<string[]> {
-  const submitted = await Promise.all(
-    Array.from({ length: CHAINS }, (_, index) =>
-      client.submit({
-        chain: 'analyzeDocument',
-        input: { document: documentOf(index) },
-        tenant: `tenant-${index % 2}`,
-      }),
-    ),
-  );
-  return submitted.map(({ id }) => id);
-}
-
-/** Waits for analyses of this test's own chains: what an earlier test may have left does not count. */
-function untilCalls(state: CallRecord['state'], count: number): Promise<readonly CallRecord[]> {
-  return until(`${count} calls are ${state}`, async () => {
-    const own = (await stack.calls()).filter(({ lastUserText }) => lastUserText.includes(`Report ${round}-`));
-    const calls = own.filter((call) => call.state === state);
-    return calls.length >= count && calls;
-  });
-}
-
-/** Requests that the simulator answered more than once: a finished step that was paid again. */
-function paidAgain(calls: readonly CallRecord[]): string[] {
-  const counts = new Map<string, number>();
-  for (const call of calls.filter(({ state }) => state === 'succeeded')) {
-    const hash = call.requestHash as string;
-    counts.set(hash, (counts.get(hash) ?? 0) + 1);
-  }
-  return [...counts].filter(([, count]) => count > 1).map(([hash]) => hash);
-}
-
-async function finishAll(client: HoldfastClient, ids: readonly string[]): Promise<ChainStatus[]> {
-  const statuses = await Promise.all(ids.map((id) => client.wait(id)));
-  expect(statuses.map(({ state }) => state)).toEqual(Array(CHAINS).fill('completed'));
-  for (const { steps } of statuses) {
-    expect(steps.map(({ name, state }) => `${name} ${state}`)).toEqual(['analyze completed', 'summarize completed']);
-  }
-  return statuses;
-}
-
-async function interruptedAttempts(store: Store, ids: readonly string[]): Promise<number> {
-  const rows = await store.db
-    .selectFrom('attempt')
-    .select('id')
-    .where('chain_id', 'in', ids)
-    .where('state', '=', 'interrupted')
-    .execute();
-  return rows.length;
-}
 
 /** Tokens of all receipts of these chains, for comparison with what the provider says it charged. */
 async function receiptTokens(store: Store, ids: readonly string[]): Promise<{ input: number; output: number }> {
@@ -98,10 +40,10 @@ async function killWorker(): Promise<void> {
 describe('ten chains in flight finish, and no finished step is paid again, when', () => {
   test('the worker is killed while calls are open', async () => {
     await stack.use(async (client, store) => {
-      const ids = await submitAll(client);
-      const open = await untilCalls('open', 5);
+      const ids = await chains.submitAll(client);
+      const open = await chains.untilCalls('open', 5);
       await killWorker();
-      await finishAll(client, ids);
+      await chains.finishAll(client, ids);
       const calls = await stack.calls();
       const openAtKill = new Set(open.map(({ requestHash }) => requestHash));
       expect(paidAgain(calls).filter((hash) => !openAtKill.has(hash))).toEqual([]);
@@ -112,14 +54,14 @@ describe('ten chains in flight finish, and no finished step is paid again, when'
 
   test('the worker is killed after an answer is stored and before it is reported', async () => {
     await stack.use(async (client, store) => {
-      const ids = await submitAll(client);
-      await untilCalls('open', CHAINS);
+      const ids = await chains.submitAll(client);
+      await chains.untilCalls('open', CHAINS);
       // A stopped server takes no report; killed, it also loses what the sockets still held. So the worker's kill falls
       // between store and report for every call.
       const { temporal, worker } = (await stack.ready()).processes;
       process.kill(temporal as number, 'SIGSTOP');
       try {
-        await untilCalls('succeeded', CHAINS);
+        await chains.untilCalls('succeeded', CHAINS);
         await until('all answers are stored', async () => {
           const rows = await store.db
             .selectFrom('attempt')
@@ -135,7 +77,7 @@ describe('ten chains in flight finish, and no finished step is paid again, when'
       }
       process.kill(worker[0] as number, 'SIGKILL');
       await stack.untilReady(({ processes }) => processes.temporal !== temporal && processes.worker[0] !== worker[0]);
-      const statuses = await finishAll(client, ids);
+      const statuses = await chains.finishAll(client, ids);
       const calls = await stack.calls();
       expect(paidAgain(calls)).toEqual([]);
       expect(calls).toHaveLength(2 * CHAINS);
@@ -146,15 +88,15 @@ describe('ten chains in flight finish, and no finished step is paid again, when'
 
   test('the worker is killed after the answer came and before it is stored', async () => {
     await stack.use(async (client, store) => {
-      const ids = await submitAll(client);
-      const open = await untilCalls('open', CHAINS);
+      const ids = await chains.submitAll(client);
+      const open = await chains.untilCalls('open', CHAINS);
       await store.db.transaction().execute(async (trx) => {
         await sql`LOCK TABLE attempt IN SHARE ROW EXCLUSIVE MODE`.execute(trx);
-        await untilCalls('succeeded', CHAINS);
+        await chains.untilCalls('succeeded', CHAINS);
         const { processes } = await stack.ready();
         process.kill(processes.worker[0] as number, 'SIGKILL');
       });
-      await finishAll(client, ids);
+      await chains.finishAll(client, ids);
       const again = paidAgain(await stack.calls());
       const lost = await interruptedAttempts(store, ids);
       expect(again.every((hash) => open.some(({ requestHash }) => requestHash === hash))).toBe(true);
@@ -164,12 +106,12 @@ describe('ten chains in flight finish, and no finished step is paid again, when'
 
   test('the Temporal server is killed', async () => {
     await stack.use(async (client, store) => {
-      const ids = await submitAll(client);
-      await untilCalls('open', 5);
+      const ids = await chains.submitAll(client);
+      await chains.untilCalls('open', 5);
       const { temporal } = (await stack.ready()).processes;
       process.kill(temporal as number, 'SIGKILL');
       await stack.untilReady((ready) => ready.processes.temporal !== temporal);
-      await finishAll(client, ids);
+      await chains.finishAll(client, ids);
       const calls = await stack.calls();
       expect(paidAgain(calls)).toEqual([]);
       expect(calls).toHaveLength(2 * CHAINS);
@@ -178,13 +120,13 @@ describe('ten chains in flight finish, and no finished step is paid again, when'
   });
 
   test('PostgreSQL is killed', async () => {
-    const ids = await stack.use(submitAll);
-    await untilCalls('open', 5);
+    const ids = await stack.use((client) => chains.submitAll(client));
+    await chains.untilCalls('open', 5);
     const { postgres } = (await stack.ready()).processes;
     process.kill(postgres as number, 'SIGKILL');
     await stack.untilReady((ready) => ready.processes.postgres !== postgres);
     await stack.use(async (client, store) => {
-      await finishAll(client, ids);
+      await chains.finishAll(client, ids);
       const calls = await stack.calls();
       expect(paidAgain(calls)).toEqual([]);
       expect(calls.filter(({ state }) => state === 'succeeded')).toHaveLength(2 * CHAINS);
@@ -194,12 +136,12 @@ describe('ten chains in flight finish, and no finished step is paid again, when'
   });
 
   test('the supervisor itself is killed, and started again', async () => {
-    const ids = await stack.use(submitAll);
-    const open = await untilCalls('open', 5);
+    const ids = await stack.use((client) => chains.submitAll(client));
+    const open = await chains.untilCalls('open', 5);
     await stack.restart('SIGKILL');
     await stack.simulator('PUT', 'latency', { firstTokenMs: 100, msPerOutputToken: 0, msPerInputToken: 0 });
     await stack.use(async (client, store) => {
-      await finishAll(client, ids);
+      await chains.finishAll(client, ids);
       expect(await interruptedAttempts(store, ids)).toBeGreaterThanOrEqual(open.length);
     });
   });
@@ -209,7 +151,7 @@ describe('a reset in Temporal', () => {
   test('of a chain that was held, retried and completed pays nothing again, and its row follows', async () => {
     await stack.simulator('PUT', 'faults', [{ kind: 'refusal', times: 1 }]);
     await stack.use(async (client) => {
-      const { id } = await client.submit({ chain: 'analyzeDocument', input: { document: documentOf(0) } });
+      const { id } = await client.submit({ chain: 'analyzeDocument', input: { document: chains.document(0) } });
       expect((await client.wait(id)).state).toBe('held');
       await client.retry(id, { by: 'a test' });
       const before = await client.wait(id);

@@ -91,10 +91,10 @@ export class StackProcess {
   }
 
   private isComplete({ worker, temporal, postgres, model }: StackReady['processes']): boolean {
-    const { HOLDFAST_WORKERS, DATABASE_URL, ANTHROPIC_BASE_URL } = this.environment;
+    const { HOLDFAST_WORKERS, TEMPORAL_ADDRESS, DATABASE_URL, ANTHROPIC_BASE_URL } = this.environment;
     return (
       (worker.length > 0 || HOLDFAST_WORKERS === '0') &&
-      temporal !== null &&
+      (temporal !== null || TEMPORAL_ADDRESS !== undefined) &&
       (postgres !== null || DATABASE_URL !== undefined) &&
       (model !== null || ANTHROPIC_BASE_URL !== undefined)
     );

@@ -2,25 +2,51 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { NodePart } from '../../src/embedded/node-part.js';
 import { ROOT } from '../support/compose.js';
 import { CHAINS, DocumentChains, interruptedAttempts, paidAgain } from '../support/document-chains.js';
 import { cleanEnvironment, StackProcess } from '../support/stack-process.js';
-import { TemporalCluster } from './temporal-cluster.js';
+import { type ClusterWorker, TemporalCluster } from './temporal-cluster.js';
 import { findGo } from './temporal-programs.js';
 
+const run = promisify(execFile);
 const say = (line: string): boolean => process.stderr.write(`${line}\n`);
 
 const go = await findGo();
 if (go === null)
-  say('SKIPPED: the cluster is built with Go, and there is no `go` on the PATH. See https://go.dev/doc/install.');
+  say('SKIPPED: Temporal is built with Go, and there is no `go` on the PATH. See https://go.dev/doc/install.');
 
 describe.skipIf(go === null)('on a real Temporal with the settings of docker-compose.yml', () => {
   let cluster: TemporalCluster;
+  /** The simulated Claude only; Temporal, the database and the workers are those of the cluster. */
+  let stack: StackProcess;
+  let chains: DocumentChains;
+  let round = 0;
+
   beforeAll(async () => {
     cluster = await TemporalCluster.start(say);
+    stack = await StackProcess.start({ ...cluster.env, HOLDFAST_WORKERS: '0' });
   });
-  afterAll(() => cluster?.stop());
+  afterAll(async () => {
+    await stack?.stop();
+    await cluster?.stop();
+  });
+  beforeEach(async () => {
+    round += 1;
+    chains = new DocumentChains(stack, String(round));
+    await stack.simulator('DELETE', 'calls');
+    await stack.simulator('PUT', 'latency', { firstTokenMs: 1_500, msPerOutputToken: 2, msPerInputToken: 0 });
+  });
+
+  async function withWorkers(count: number, play: (first: ClusterWorker) => Promise<void>): Promise<void> {
+    const { modelUrl } = await stack.ready();
+    const workers: ClusterWorker[] = [];
+    try {
+      while (workers.length < count) workers.push(await cluster.startWorker(modelUrl as string));
+      await play(workers[0] as ClusterWorker);
+    } finally {
+      await Promise.all(workers.map((worker) => worker.stop()));
+    }
+  }
 
   test('the server knows every setting of the dynamic configuration, is healthy, and has metrics', async () => {
     expect(await cluster.complaintsAboutSettings()).toEqual([]);
@@ -34,48 +60,28 @@ describe.skipIf(go === null)('on a real Temporal with the settings of docker-com
   });
 
   test('the demo completes its three chains', async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', 'examples/demo.ts'], {
+    const { stdout } = await run(process.execPath, ['--import', 'tsx', 'examples/demo.ts'], {
       cwd: ROOT,
       env: cleanEnvironment({ ...cluster.env, HOLDFAST_DIR: join(cluster.directory, 'demo') }),
     });
     expect(stdout.match(/^── .* ── completed, \$0\.\d+$/gm)).toHaveLength(3);
   });
 
+  test('a worker is healthy by the check of docker-compose.yml, and has metrics', async () => {
+    await withWorkers(1, async ({ healthUrl }) => {
+      const response = await fetch(healthUrl);
+      expect(response.status).toBe(200);
+      expect(await response.text()).toContain('temporal_worker_task_slots_available');
+    });
+  });
+
   describe('ten chains in flight finish, and no finished step is paid again, when', () => {
-    /** The simulated Claude; Temporal, the database and the workers are those of the cluster. */
-    let stack: StackProcess;
-    let model: string;
-    let chains: DocumentChains;
-    let round = 0;
-
-    beforeAll(async () => {
-      stack = await StackProcess.start({ ...cluster.env, HOLDFAST_WORKERS: '0' });
-      model = (await stack.ready()).modelUrl as string;
-    });
-    afterAll(() => stack?.stop());
-    beforeEach(async () => {
-      round += 1;
-      chains = new DocumentChains(stack, String(round));
-      await stack.simulator('DELETE', 'calls');
-      await stack.simulator('PUT', 'latency', { firstTokenMs: 1_500, msPerOutputToken: 2, msPerInputToken: 0 });
-    });
-
-    async function withWorkers(count: number, play: (workers: NodePart[]) => Promise<void>): Promise<void> {
-      const workers: NodePart[] = [];
-      try {
-        while (workers.length < count) workers.push(await cluster.startWorker(model));
-        await play(workers);
-      } finally {
-        await Promise.all(workers.map((worker) => worker.stop()));
-      }
-    }
-
     test('their worker is killed while calls are open, and another one takes over', async () => {
-      await withWorkers(1, async ([first]) => {
+      await withWorkers(1, async (first) => {
         await stack.use(async (client, store) => {
           const ids = await chains.submitAll(client);
           const open = await chains.untilCalls('open', CHAINS);
-          process.kill((first as NodePart).pid, 'SIGKILL');
+          process.kill(first.pid, 'SIGKILL');
           await withWorkers(1, async () => {
             await chains.finishAll(client, ids);
           });
@@ -89,7 +95,7 @@ describe.skipIf(go === null)('on a real Temporal with the settings of docker-com
     });
 
     test.each([
-      ['the Temporal server is killed', () => cluster.killTemporal()],
+      ['the server of Temporal is killed', () => cluster.killTemporal()],
       ['PostgreSQL is killed, which holds the store and all of Temporal', () => cluster.killPostgres()],
     ])('%s', async (_, kill) => {
       await withWorkers(2, async () => {
@@ -107,14 +113,34 @@ describe.skipIf(go === null)('on a real Temporal with the settings of docker-com
     });
   });
 
-  test('a worker is healthy by the check of docker-compose.yml', async () => {
-    const worker = await cluster.startWorker('http://127.0.0.1:9');
-    try {
-      const response = await fetch(worker.healthUrl);
-      expect(response.status).toBe(200);
-      expect(await response.text()).toContain('temporal_worker_task_slots_available');
-    } finally {
-      await worker.stop();
-    }
+  test('a copy of the stopped PostgreSQL brings a held chain back, which goes on without paying its first step again', async () => {
+    const backUp = join(cluster.directory, 'back-up');
+    const retryHeld = (id: string) =>
+      stack.use(async (client) => {
+        expect((await client.status(id)).state).toBe('held');
+        await client.retry(id, { by: 'a test' });
+        await chains.finish(client, id);
+      });
+    let id = '';
+    await withWorkers(1, async () => {
+      await stack.simulator('PUT', 'faults', [
+        { kind: 'refusal', match: { contains: 'Now write a summary' }, times: 1 },
+      ]);
+      await stack.use(async (client) => {
+        ({ id } = await client.submit({ chain: 'analyzeDocument', input: { document: chains.document(0) } }));
+        expect((await client.wait(id)).state).toBe('held');
+      });
+    });
+    await cluster.whileStopped((data) => run('cp', ['-a', data, backUp]));
+    await withWorkers(1, () => retryHeld(id));
+    await cluster.whileStopped(async (data) => {
+      await run('rm', ['-r', data]);
+      await run('mv', [backUp, data]);
+    });
+    await withWorkers(1, () => retryHeld(id));
+    const answered = (await stack.calls()).filter(({ state }) => state === 'succeeded');
+    // The summary was refused, answered, and answered again, since the store that had the answer is gone.
+    expect(answered).toHaveLength(4);
+    expect(answered.filter(({ lastUserText }) => lastUserText.includes('Now write a summary'))).toHaveLength(3);
   });
 });

@@ -35,6 +35,11 @@ const PORTS = ['FRONTEND', 'HISTORY', 'MATCHING', 'WORKER'].flatMap((service) =>
   `${service}_MEMBERSHIP_PORT`,
 ]);
 
+export interface ClusterWorker extends NodePart {
+  /** The address that docker-compose.yml asks for a worker's health. */
+  readonly healthUrl: string;
+}
+
 /**
  * What docker-compose.yml runs, without Docker: PostgreSQL, Temporal's real server and Holdfast's workers, with the files,
  * the commands and the environment of its services. Other than there are addresses and ports only.
@@ -44,8 +49,8 @@ export class TemporalCluster {
   readonly #passwords: Record<string, string>;
   readonly #ports = new Map<string, number>();
   readonly #workers: NodePart[] = [];
-  readonly #postgres: KeptPart<PostgresServer>;
-  readonly #temporal: KeptPart<RunningPart>;
+  #postgres: KeptPart<PostgresServer>;
+  #temporal: KeptPart<RunningPart>;
   #programs = '';
   #databaseUrl = '';
 
@@ -54,19 +59,8 @@ export class TemporalCluster {
     private readonly log: (line: string) => void,
   ) {
     this.#passwords = { TEMPORAL_DATABASE_PASSWORD: randomBytes(24).toString('hex') };
-    // Both are started again when they die, as `restart: unless-stopped` does it.
-    this.#postgres = new KeptPart(
-      'PostgreSQL',
-      (signal) => this.#startPostgres(signal),
-      () => {},
-      log,
-    );
-    this.#temporal = new KeptPart(
-      'Temporal',
-      (signal) => this.#startTemporal(signal),
-      () => {},
-      log,
-    );
+    this.#postgres = this.#keptPostgres();
+    this.#temporal = this.#keptTemporal();
   }
 
   /** Builds Temporal if need be, starts both servers, and sets them up as the services of docker-compose.yml do. */
@@ -131,7 +125,7 @@ export class TemporalCluster {
   }
 
   /** Starts a worker with the command and the environment of the service; it lives until it is stopped or killed. */
-  async startWorker(model: string): Promise<NodePart & { readonly healthUrl: string }> {
+  async startWorker(model: string): Promise<ClusterWorker> {
     const service = serviceOf(compose, 'worker');
     const [program, ...args] = service.command ?? [];
     if (program !== 'holdfast') throw new Error(`The workers run ${program}.`);
@@ -165,12 +159,42 @@ export class TemporalCluster {
     return this.#kill(this.#postgres);
   }
 
+  /** Does something with PostgreSQL's files while both servers are stopped, and starts them again. */
+  async whileStopped(change: (data: string) => Promise<unknown>): Promise<void> {
+    await this.#temporal.stop();
+    await this.#postgres.stop();
+    await change(join(this.directory, 'postgres'));
+    this.#postgres = this.#keptPostgres();
+    this.#temporal = this.#keptTemporal();
+    await this.#postgres.start();
+    await this.#temporal.start();
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.stop()));
     await this.#temporal.stop();
     await this.#postgres.stop();
     await this.#watchdog.close();
     await rm(this.directory, { recursive: true, force: true });
+  }
+
+  /** Both servers are started again when they die, as `restart: unless-stopped` does it. */
+  #keptPostgres(): KeptPart<PostgresServer> {
+    return new KeptPart(
+      'PostgreSQL',
+      (signal) => this.#startPostgres(signal),
+      () => {},
+      this.log,
+    );
+  }
+
+  #keptTemporal(): KeptPart<RunningPart> {
+    return new KeptPart(
+      'Temporal',
+      (signal) => this.#startTemporal(signal),
+      () => {},
+      this.log,
+    );
   }
 
   #startPostgres(signal: AbortSignal): Promise<PostgresServer> {

@@ -49,12 +49,16 @@ export class DocumentChains {
   }
 
   async finishAll(client: HoldfastClient, ids: readonly string[]): Promise<ChainStatus[]> {
-    const statuses = await Promise.all(ids.map((id) => client.wait(id)));
-    expect(statuses.map(({ state }) => state)).toEqual(Array(CHAINS).fill('completed'));
-    for (const { steps } of statuses) {
-      expect(steps.map(({ name, state }) => `${name} ${state}`)).toEqual(['analyze completed', 'summarize completed']);
-    }
-    return statuses;
+    expect(ids).toHaveLength(CHAINS);
+    return Promise.all(ids.map((id) => this.finish(client, id)));
+  }
+
+  async finish(client: HoldfastClient, id: string): Promise<ChainStatus> {
+    const status = await client.wait(id);
+    expect(status.state).toBe('completed');
+    const steps = status.steps.map(({ name, state }) => `${name} ${state}`);
+    expect(steps).toEqual(['analyze completed', 'summarize completed']);
+    return status;
   }
 }
 

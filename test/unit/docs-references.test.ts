@@ -24,7 +24,9 @@ function linksOf(document: string, text: string): string[] {
 
 /** Files and folders of the repository that stand in backticks. */
 function pathsOf(text: string): string[] {
-  return [...text.matchAll(/`((?:src|test|examples|scripts|bin|docs)\/[\w./-]*)`/g)].map(([, path = '']) => path);
+  return [...text.matchAll(/`((?:src|test|examples|scripts|bin|docs|deploy)\/[\w./-]*)`/g)].map(
+    ([, path = '']) => path,
+  );
 }
 
 /** Names of tests in quotation marks, as the documents on reliability and architecture cite them. */
@@ -45,7 +47,7 @@ describe.each(documents)('%s', (document) => {
 
   test('cites tests that exist', () => {
     const sources = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.test.ts'))
+      .filter((name) => /\.(test|cluster)\.ts$/.test(name))
       .map((name) => readFileSync(join(ROOT, 'test', name), 'utf8'));
     expect(testsOf(text).filter((name) => !sources.some((source) => source.includes(`'${name}'`)))).toEqual([]);
   });

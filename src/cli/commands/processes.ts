@@ -53,7 +53,7 @@ async function worker(_flags: object, command: Command): Promise<void> {
   const stop = untilStopped();
   const [{ applicationOf, configOf, targetsOf }, { workerSettings }, { startWorker }] = await Promise.all([
     import('../connect.js'),
-    import('../worker-settings.js'),
+    import('../../workers/worker-settings.js'),
     import('../../workers/worker.js'),
   ]);
   const config = await configOf(command);

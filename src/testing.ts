@@ -6,3 +6,15 @@ export {
   type SimulatedClaudeOptions,
   startSimulatedClaude,
 } from './embedded/simulated-claude/index.js';
+export { cutOff, failure, hang, refusal } from './testing/outcomes.js';
+export {
+  type CallMatch,
+  type Responder,
+  type Script,
+  type ScriptedAnswer,
+  type ScriptedAnswers,
+  type ScriptedCall,
+  type ScriptedModel,
+  type ScriptRule,
+  scriptedModel,
+} from './testing/scripted-model.js';

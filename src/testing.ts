@@ -6,6 +6,13 @@ export {
   type SimulatedClaudeOptions,
   startSimulatedClaude,
 } from './embedded/simulated-claude/index.js';
+export {
+  type ArrangedPort,
+  type ConformanceCheck,
+  type ModelPortSubject,
+  modelPortConformance,
+  type ProviderSituation,
+} from './testing/model-port-conformance.js';
 export { cutOff, failure, hang, refusal } from './testing/outcomes.js';
 export {
   type CallMatch,

@@ -7,6 +7,12 @@ export {
   startSimulatedClaude,
 } from './embedded/simulated-claude/index.js';
 export {
+  ChainTestEnvironment,
+  type ChainTestOptions,
+  type RunOptions,
+  type WaitOptions,
+} from './testing/chain-test-environment.js';
+export {
   type ArrangedPort,
   type ConformanceCheck,
   type ModelPortSubject,

@@ -134,24 +134,21 @@ export class ChainTestEnvironment<App extends Application = Application> {
   }
 
   /**
-   * Waits until a chain has ended or is held, and skips the time for which it waits for its timers. Throws when the model
-   * was called without an answer for it, and when the code of the chain throws what is no failure of Temporal.
+   * Waits until a chain has ended, or is held and nothing else of it goes on. Skips the time for which it waits for its
+   * timers, unless it is held. Throws when the model was called without an answer for it, and when the code of the chain
+   * throws what is no failure of Temporal.
    */
   async wait(id: string, { signal }: WaitOptions = {}): Promise<ChainStatus> {
     for (;;) {
-      const { status, activity } = await this.look(id, signal);
-      if (status.state !== 'queued' && status.state !== 'running') return status;
-      const due = activity.kind === 'waits' ? activity.timerDueMs : null;
-      if (due !== null) await this.clock?.skip(Math.max(0, due - (await this.clock.now())));
+      const { status, timerDueMs } = await this.idle(id, signal);
+      if (status.state !== 'running') return status;
+      if (timerDueMs !== null) await this.clock?.skip(Math.max(0, timerDueMs - (await this.clock.now())));
     }
   }
 
   /** Waits until a chain has ended or does nothing but wait itself: for a timer, or for somebody. Throws like {@link wait}. */
   async untilIdle(id: string, { signal }: WaitOptions = {}): Promise<ChainStatus> {
-    for (;;) {
-      const { status, activity } = await this.look(id, signal);
-      if (activity.kind === 'waits' && status.state !== 'queued') return status;
-    }
+    return (await this.idle(id, signal)).status;
   }
 
   /**
@@ -174,19 +171,21 @@ export class ChainTestEnvironment<App extends Application = Application> {
     await closeAll(this.closing);
   }
 
-  /** What a chain is at, a moment from now. Throws what would keep it from ever getting on. */
-  private async look(
+  private async idle(
     id: string,
     signal: AbortSignal | undefined,
-  ): Promise<{ readonly status: ChainStatus; readonly activity: ChainActivity }> {
-    await Promise.race([pause(LOOK_EVERY_MS, signal), this.worker]);
-    signal?.throwIfAborted();
-    // Before the status: a hold that was opened before a timer stands in the store when the timer is seen.
-    const activity = await this.temporal.use((client) => observeChain(client, id)).catch(busyIfUnknown);
-    const status = await this.client.status(id);
-    if (this.port.present instanceof ScriptedModel) this.port.present.refuseProblems();
-    if (activity.kind === 'fails' && !isClosed(status.state)) throw failing(status, activity.message);
-    return { status, activity };
+  ): Promise<{ readonly status: ChainStatus; readonly timerDueMs: number | null }> {
+    for (;;) {
+      await Promise.race([pause(LOOK_EVERY_MS, signal), this.worker]);
+      signal?.throwIfAborted();
+      // Before the status: a hold that was opened before a timer stands in the store when the timer is seen.
+      const activity = await this.temporal.use((client) => observeChain(client, id)).catch(busyIfUnknown);
+      const status = await this.client.status(id);
+      if (this.port.present instanceof ScriptedModel) this.port.present.refuseProblems();
+      if (isClosed(status.state)) return { status, timerDueMs: null };
+      if (activity.kind === 'fails') throw failing(status, activity.message);
+      if (activity.kind === 'waits' && status.state !== 'queued') return { status, timerDueMs: activity.timerDueMs };
+    }
   }
 }
 

@@ -94,6 +94,25 @@ describe('a chain in the test environment', () => {
     model.verify();
   });
 
+  test('counts as held only when none of its other calls is open any more', async () => {
+    let answer = (_: string): void => {};
+    const late = new Promise<string>((resolve) => {
+      answer = resolve;
+    });
+    environment.script([
+      { prompt: 'base', answers: ['base'] },
+      { prompt: 'x', answers: [refusal()] },
+      { prompt: 'y', answers: () => late },
+    ]);
+    const { id } = await environment.client.submit({ chain: 'forked', input: ['x', 'y'] });
+    expect(await environment.client.wait(id)).toMatchObject({ state: 'held' });
+    await expect(environment.wait(id, { signal: AbortSignal.timeout(300) })).rejects.toThrow('timeout');
+    answer('late');
+    const { state, steps } = await environment.wait(id);
+    expect([state, ...steps.map((step) => step.state).sort()]).toEqual(['held', 'completed', 'completed', 'held']);
+    await environment.client.cancel(id);
+  });
+
   test('retries transient failures at once, and is held when they are used up', async () => {
     const model = environment.script([
       { prompt: 'recovers', answers: [failure('overloaded'), failure('server_error'), 'at last'] },

@@ -1,8 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { InstalledPackage, type Project } from '../support/installed-package.js';
+import { cleanEnvironment, until } from '../support/stack-process.js';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples/', import.meta.url));
 
@@ -41,6 +43,32 @@ describe('the example of an own chain, in a project that has the package install
   test('passes its own test', async () => {
     expect(await project.node('--import', 'tsx', '--test', 'chain.test.ts')).toContain('# pass 1\n# fail 0');
   });
+
+  test('runs in `holdfast dev`, submitted from the command line', async () => {
+    const holdfast = 'node_modules/holdfast/bin/holdfast.mjs';
+    const options = { cwd: project.directory, env: cleanEnvironment({}) };
+    const dev = spawn(process.execPath, [holdfast, 'dev', '--ready-file', 'ready.json'], {
+      ...options,
+      stdio: 'ignore',
+    });
+    const ended = new Promise((resolve) => dev.once('exit', resolve));
+    try {
+      const ready = join(project.directory, 'ready.json');
+      await until(
+        'the stack is ready',
+        async () => existsSync(ready) || (dev.exitCode !== null && Promise.reject(dev.exitCode)),
+      );
+      writeFileSync(join(project.directory, 'in.json'), JSON.stringify({ text: 'The bridge was closed. It is old.' }));
+      const output = await project.node(holdfast, 'submit', 'translateText', '--input', 'in.json', '--wait');
+      expect(JSON.parse(output)).toEqual({
+        translation: '[simulated] The bridge was closed. It is old.',
+        doubts: [expect.any(String), expect.any(String)],
+      });
+    } finally {
+      dev.kill('SIGTERM');
+      await ended;
+    }
+  });
 });
 
 describe('in plain JavaScript', () => {
@@ -61,12 +89,13 @@ describe('in plain JavaScript', () => {
     import assert from 'node:assert/strict';
     import { fileURLToPath } from 'node:url';
     import { defineChain } from 'holdfast';
-    import { ChainTestEnvironment, modelPortConformance, refusal, scriptedModel } from 'holdfast/testing';
-    import { startWorker } from 'holdfast/worker';
+    import { ChainTestEnvironment, failure, modelPortConformance, refusal, scriptedModel } from 'holdfast/testing';
+    import { ModelCallError, startWorker } from 'holdfast/worker';
     import { z } from 'zod';
     import { steps } from './steps.js';
 
     assert.equal(typeof startWorker, 'function');
+    assert.ok(failure('overloaded') instanceof ModelCallError);
     const app = {
       chains: { greetLater: defineChain({ input: z.object({ name: z.string() }), steps: ['greet'] }) },
       steps,

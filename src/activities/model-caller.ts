@@ -203,6 +203,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       response = await model.call(request, {
         signal,
         timeoutMs: prepared.step.timeoutMs ?? routing.callTimeoutMs,
+        step: stepCall.step,
       });
     } catch (error) {
       const failure = error instanceof ModelCallError ? error : undefined;

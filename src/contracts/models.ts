@@ -43,6 +43,8 @@ export interface ModelCallOptions {
   readonly signal: AbortSignal;
   /** The call as a whole, in milliseconds. */
   readonly timeoutMs: number;
+  /** Name of the step that calls, for those who watch or script the calls; no provider is told. */
+  readonly step?: string;
   /** Called on each sign of life of the stream. */
   readonly onProgress?: () => void;
 }

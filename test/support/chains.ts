@@ -1,4 +1,4 @@
-import { CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, executeChild, isCancellation, sleep } from '@temporalio/workflow';
 import type { StepDefinition } from '../../src/contracts/steps.js';
 import { proxySteps } from '../../src/workflows/steps.js';
 
@@ -57,4 +57,14 @@ export async function withCleanUp(): Promise<void> {
     await CancellationScope.nonCancellable(() => other({ text: 'clean up' }));
     throw error;
   }
+}
+
+/** Starts a chain as its child and waits for it. */
+export async function withChild(ms: number): Promise<string> {
+  return executeChild(withTimer, { args: [ms] });
+}
+
+/** Has a mistake in its code. */
+export async function mistaken(): Promise<void> {
+  throw new Error('a mistake');
 }

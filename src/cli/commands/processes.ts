@@ -54,7 +54,7 @@ async function worker(_flags: object, command: Command): Promise<void> {
   const [{ applicationOf, configOf, targetsOf }, { workerSettings }, { serveMetrics }, { startWorker }] =
     await Promise.all([
       import('../connect.js'),
-      import('../worker-settings.js'),
+      import('../../workers/worker-settings.js'),
       import('../../workers/metrics.js'),
       import('../../workers/worker.js'),
     ]);

@@ -8,8 +8,7 @@ import { contextWindowOf } from '../models/context-windows.js';
 import { TokenEstimator } from '../models/estimate-tokens.js';
 import { costMicroUsd } from '../models/prices.js';
 import { retryDelayMs } from '../models/retry-delay.js';
-import type { WorkerSettings } from '../workers/worker.js';
-import type { Targets } from './connect.js';
+import type { WorkerSettings } from './worker.js';
 
 /** How long a call waits for quota inside its activity, in milliseconds, before it goes back to the queue. */
 const QUOTA_WAIT_MS = 60_000;
@@ -18,14 +17,14 @@ const SHUTDOWN_GRACE_MS = 10_000;
 /** How close to the context a request's estimate must be for the provider to be asked, as a share. */
 const NEAR_CONTEXT = 0.8;
 
-/** Makes of the configuration what a worker process needs. */
+/** Makes of the configuration what a worker process needs. `model` takes the place of the configured one. */
 export function workerSettings(
   config: HoldfastConfig,
-  targets: Targets,
+  targets: Pick<WorkerSettings, 'temporal' | 'databaseUrl'>,
   app: Application,
   log: (message: string) => void,
+  model: ModelPort = modelOf(config),
 ): WorkerSettings {
-  const model = modelOf(config);
   const estimator = new TokenEstimator();
   return {
     ...targets,

@@ -1,5 +1,6 @@
 import type { HoldfastConfig } from '../config/index.js';
 import { quotaGroupOf } from '../config/index.js';
+import type { Targets } from '../connect.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { ModelPort, ModelRequest } from '../contracts/models.js';
@@ -9,7 +10,6 @@ import { TokenEstimator } from '../models/estimate-tokens.js';
 import { costMicroUsd } from '../models/prices.js';
 import { retryDelayMs } from '../models/retry-delay.js';
 import type { WorkerSettings } from '../workers/worker.js';
-import type { Targets } from './connect.js';
 
 /** How long a call waits for quota inside its activity, in milliseconds, before it goes back to the queue. */
 const QUOTA_WAIT_MS = 60_000;

@@ -265,7 +265,7 @@ describe('the simulated Claude', () => {
     expect(after.modelUrl).toBe(modelUrl);
     await stack.use(async (client) => {
       // With delays of 50 ms the retries may be over before it is back: then a person sends it on.
-      if ((await client.wait(id)).state === 'held') await client.retry(id, { by: 'a test' });
+      if ((await client.wait(id)).state === 'held') await client.decide(id, { verdict: 'retry', by: 'a test' });
       expect((await client.wait(id)).state).toBe('completed');
     });
   });

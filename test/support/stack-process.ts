@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connectClient } from '../../src/cli/connect.js';
+import { connectClient } from '../../src/connect.js';
 import type { HoldfastClient } from '../../src/client/holdfast-client.js';
 import { loadConfig } from '../../src/config/index.js';
 import { findFreePort } from '../../src/embedded/ports.js';

@@ -51,8 +51,9 @@ async function dev(flags: { readyFile?: string }, command: Command): Promise<voi
 async function worker(_flags: object, command: Command): Promise<void> {
   const { note } = createOutput(false);
   const stop = untilStopped();
-  const [{ applicationOf, configOf, targetsOf }, { workerSettings }, { startWorker }] = await Promise.all([
+  const [{ configOf }, { applicationOf, targetsOf }, { workerSettings }, { startWorker }] = await Promise.all([
     import('../connect.js'),
+    import('../../connect.js'),
     import('../worker-settings.js'),
     import('../../workers/worker.js'),
   ]);

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { connectClient } from '../src/cli/connect.js';
 import { startDevStack } from '../src/cli/dev-stack.js';
 import { formatOutput, formatSteps } from '../src/cli/format-status.js';
 import { formatCost, reportError } from '../src/cli/output.js';
 import { untilStopped } from '../src/cli/until-stopped.js';
 import type { HoldfastClient } from '../src/client/holdfast-client.js';
 import { loadConfig } from '../src/config/index.js';
+import { connectClient } from '../src/connect.js';
 import type { ChainStatus } from '../src/contracts/status.js';
 
 /** Three documents of two tenants. */

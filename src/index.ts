@@ -1,17 +1,17 @@
 /** What application code uses: declare steps and chains, submit, follow, decide. */
-export { defineChain, defineStep } from './agents/define.js';
+export { defineApproval, defineChain, defineStep } from './agents/define.js';
 export { shippedApplication } from './agents/shipped.js';
-export {
-  HoldfastClient,
-  type HoldfastClientOptions,
-  type RetryResult,
-  type SubmitResult,
-} from './client/holdfast-client.js';
+export type { ChainHandle, SubmittedChain } from './client/chain-handle.js';
+export { HoldfastClient, type HoldfastClientOptions } from './client/holdfast-client.js';
+export type { DecideResult, Decider, SubmitResult, WaitOptions } from './client/operations.js';
 export { linkTemporal, type TemporalLink, type TemporalTarget } from './client/temporal-link.js';
 export { defineConfig, type HoldfastConfig, type HoldfastSettings, loadConfig } from './config/index.js';
+export { type Connected, connectHoldfast } from './connect.js';
+export type { Approval, ApprovalDefinition, ApprovalRegistry, ApprovalRequest } from './contracts/approvals.js';
 export type { Application, ChainDefinition, ChainRegistry } from './contracts/chain-definition.js';
 export type { ChainState } from './contracts/chains.js';
 export { HoldfastError } from './contracts/errors.js';
+export type { HoldDecision, HoldKind, HoldVerdict } from './contracts/holds.js';
 export type { ReasonCode } from './contracts/reasons.js';
 export type { ChainStatus, HoldStatus, StepStatus } from './contracts/status.js';
 export type { StepDefinition, StepOptions, StepRegistry, StepResult } from './contracts/steps.js';

@@ -1,20 +1,32 @@
 import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ChainRef, EngineActivities, StepCall } from '../contracts/activities.js';
+import { type ApprovalRegistry, checkEdit } from '../contracts/approvals.js';
+import { HoldfastError } from '../contracts/errors.js';
+import type { HoldDecision } from '../contracts/holds.js';
 import type { StepRegistry, StepResult } from '../contracts/steps.js';
 import { findSuccess, type JournalKey, recordReuse } from '../store/attempts.js';
 import { type ChainHead, closeChain, ensureChain, type RunningChain, wasClosedBeforeStart } from '../store/chains.js';
 import type { Store } from '../store/database.js';
-import { decideHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
+import { decideHold, findHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
 import { planCall, type StepRouting } from './route-step.js';
 
 export interface EngineActivityDependencies {
   readonly store: Store;
   readonly steps: StepRegistry;
+  readonly approvals?: ApprovalRegistry;
   readonly routing: StepRouting;
 }
 
 export type CallingChain = Pick<RunningChain, 'id' | 'runId' | 'namespace'>;
+
+type DecideInput = Parameters<EngineActivities['holdfastDecideHold']>[0];
+
+/** What a person did wrong is no reason to try again. */
+function refused(error: unknown): never {
+  if (error instanceof HoldfastError) throw ApplicationFailure.nonRetryable(error.message, error.code);
+  throw error;
+}
 
 /** The workflow that called the running activity: that of its chain. */
 export function callingChain(): CallingChain {
@@ -48,8 +60,19 @@ export async function runningChain(store: Store, ref: ChainRef, caller: CallingC
 }
 
 /** The engine's own activities over the store. Each may run twice: the second time changes nothing. */
-export function createEngineActivities({ store, steps, routing }: EngineActivityDependencies): EngineActivities {
+export function createEngineActivities(dependencies: EngineActivityDependencies): EngineActivities {
+  const { store, steps, approvals, routing } = dependencies;
   const scope = ({ firstRunId }: ChainRef): HoldScope => ({ chainId: callingChain().id, firstRunId });
+
+  /** An edit fits the schema of its category, whichever way the decision came. */
+  async function checkedDecision({ holdId, decision, ...ref }: DecideInput): Promise<HoldDecision> {
+    if (decision.edit === undefined) return decision;
+    const hold = await findHold(store, scope(ref), holdId);
+    if (hold === undefined) return decision;
+    const checked = await checkEdit(approvals, hold.step, decision.edit);
+    if (!checked.ok) throw ApplicationFailure.nonRetryable(checked.error, 'BadEdit');
+    return { ...decision, edit: checked.value };
+  }
 
   return {
     async holdfastPlanStep(call) {
@@ -71,7 +94,8 @@ export function createEngineActivities({ store, steps, routing }: EngineActivity
     },
 
     async holdfastDecideHold(input) {
-      const outcome = await decideHold(store, scope(input), input.holdId, input.decision);
+      const decision = await checkedDecision(input);
+      const outcome = await decideHold(store, scope(input), input.holdId, decision).catch(refused);
       if (outcome === null) throw ApplicationFailure.nonRetryable(`No hold ${input.holdId}.`, 'HoldNotFound');
       await markDecisionTaken(store, scope(input), input.holdId);
       return outcome;

@@ -1,3 +1,4 @@
+import type { ApprovalDefinition } from '../contracts/approvals.js';
 import type { ChainDefinition } from '../contracts/chain-definition.js';
 import type { StepDefinition } from '../contracts/steps.js';
 
@@ -5,6 +6,11 @@ import type { StepDefinition } from '../contracts/steps.js';
 export function defineStep<Input, Output = string>(
   definition: StepDefinition<Input, Output>,
 ): StepDefinition<Input, Output> {
+  return definition;
+}
+
+/** Declares what may be approved under a category; returns it unchanged, with the proposal's type inferred. */
+export function defineApproval<Proposal>(definition: ApprovalDefinition<Proposal>): ApprovalDefinition<Proposal> {
   return definition;
 }
 

@@ -12,14 +12,19 @@ export function formatStatus(status: ChainStatus): string {
   if (message !== null) lines.push(message);
   if (status.steps.length > 0) lines.push(formatSteps(status.steps));
   for (const hold of holds) {
-    lines.push(
-      `Held at ${hold.step} (${hold.id}, ${hold.reason}): ${hold.message}`,
-      `  ${hold.suggestedAction}`,
-      `  To retry: holdfast retry ${id}${holds.length > 1 ? ` --hold ${hold.id}` : ''}`,
-    );
+    lines.push(`Held at ${hold.step} (${hold.id}, ${hold.reason}): ${hold.message}`);
+    if (hold.proposal !== undefined) lines.push('  Proposed:', indent(formatOutput(hold.proposal)));
+    lines.push(`  ${hold.suggestedAction}`);
+    if (hold.deadline !== undefined) lines.push(`  The chain decides by itself at ${hold.deadline}.`);
+    const which = holds.length > 1 ? ` --hold ${hold.id}` : '';
+    for (const verdict of hold.verdicts) lines.push(`  To ${verdict}: holdfast ${verdict} ${id}${which}`);
   }
   if (status.output !== null) lines.push('Output:', formatOutput(status.output));
   return lines.join('\n');
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '    ');
 }
 
 export function formatOutput(output: unknown): string {

@@ -1,4 +1,5 @@
 import { type ChainState, isClosed } from '../contracts/chains.js';
+import { verdictsOf } from '../contracts/holds.js';
 import { isReasonCode, REASONS } from '../contracts/reasons.js';
 import type { ChainStatus, HoldStatus, StepState, StepStatus } from '../contracts/status.js';
 import type { AttemptRow } from '../store/attempts.js';
@@ -33,7 +34,8 @@ export function buildStatus({ chain, attempts, holds, pending, stuck }: StatusPa
   for (const { name, call } of pending) {
     if (!groups.has(`${name}\n${call}`)) steps.push(queuedStep(name, call));
   }
-  for (const { step, call } of open) {
+  for (const { kind, step, call } of open) {
+    if (kind !== 'failure') continue;
     if (!steps.some((other) => other.name === step && other.call === call)) {
       steps.push({ ...queuedStep(step, call), state: 'held' });
     }
@@ -103,8 +105,18 @@ function queuedStep(name: string, call: number): StepStatus {
 
 function holdStatus(hold: HoldRow): HoldStatus {
   const suggestedAction = isReasonCode(hold.reason) ? REASONS[hold.reason].suggestedAction : 'Read the message.';
-  const { id, kind, reason, step, message } = hold;
-  return { id, kind, reason, step, message, suggestedAction };
+  const { id, kind, reason, step, message, proposal, deadline } = hold;
+  return {
+    id,
+    kind,
+    reason,
+    step,
+    message,
+    suggestedAction,
+    verdicts: verdictsOf(kind),
+    ...(proposal === null ? {} : { proposal: JSON.parse(proposal) as unknown }),
+    ...(deadline === null ? {} : { deadline: deadline.toISOString() }),
+  };
 }
 
 /** Null when there are costs and none of them is known: then the sum is not zero, it is unknown. */

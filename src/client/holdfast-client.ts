@@ -1,8 +1,9 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { checkEdit } from '../contracts/approvals.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { type ChainState, isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
-import type { HoldDecision, HoldOutcome } from '../contracts/holds.js';
+import { type HoldDecision, type HoldOutcome, type HoldVerdict, verdictsOf } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
@@ -11,8 +12,10 @@ import { type IntakeLimits, type Submission, validateSubmission } from '../intak
 import { listChainAttempts } from '../store/attempts.js';
 import { type ChainHead, closeChain, findChain, findChainHead, insertChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
-import { decideHold, listHolds } from '../store/holds.js';
+import { decideHold, type HoldRow, listHolds, wrongVerdict } from '../store/holds.js';
 import { buildStatus, type PendingStep } from './build-status.js';
+import { ChainHandle, SubmittedChain } from './chain-handle.js';
+import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
 import type { TemporalLink } from './temporal-link.js';
 
 export interface HoldfastClientOptions {
@@ -22,27 +25,14 @@ export interface HoldfastClientOptions {
   readonly limits: IntakeLimits;
 }
 
-export interface SubmitResult {
-  readonly id: string;
-  /** True when an earlier submission is answered instead of a new chain. */
-  readonly duplicate: boolean;
-  readonly state: ChainState;
-  /** Why the chain is only queued; undefined when its workflow has been started. */
-  readonly warning?: string;
-}
-
-export interface RetryResult {
-  readonly id: string;
-  readonly holds: readonly { readonly id: string; readonly outcome: HoldOutcome }[];
-  /** Why the decisions have not been delivered yet; they will be. */
-  readonly warning?: string;
-}
+// biome-ignore lint/suspicious/noExplicitAny: any workflow function
+type AnyChain = (input: any) => Promise<any>;
 
 const WAIT_POLL_MS = 150;
 const LOOK_EVERY_MS = 3_000;
 
 /** What applications and the command line do with chains. Every method throws a `HoldfastError` with its remedy. */
-export class HoldfastClient {
+export class HoldfastClient implements ChainOperations {
   constructor(private readonly options: HoldfastClientOptions) {}
 
   /**
@@ -82,13 +72,13 @@ export class HoldfastClient {
     return buildStatus({ chain, attempts, holds, pending: pendingSteps(view), stuck: whyStuck(view) });
   }
 
-  /** Waits until a chain has ended, is held or is stuck; returns its status then. */
-  async wait(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<ChainStatus> {
+  /** Waits until a chain has ended, is stuck, or (unless `throughHolds`) is held; returns its status then. */
+  async wait(id: string, { signal, throughHolds = false }: WaitOptions = {}): Promise<ChainStatus> {
     let lookedAt = Date.now();
     for (;;) {
       signal?.throwIfAborted();
       const row = await this.chain(id);
-      if (isClosed(row.state) || row.state === 'held') return this.status(id);
+      if (isClosed(row.state) || (row.state === 'held' && !throughHolds)) return this.status(id);
       if (Date.now() - lookedAt > LOOK_EVERY_MS) {
         lookedAt = Date.now();
         // Only a deploy or a repair can help a stuck chain, and nobody may be there to do it.
@@ -110,35 +100,43 @@ export class HoldfastClient {
     }
   }
 
-  /** Sends held steps on their way again: all open holds of the chain, or one. Others go on undisturbed. */
-  async retry(id: string, decision: Omit<HoldDecision, 'verdict'>, holdId?: string): Promise<RetryResult> {
+  /** Submits a chain by the type of its workflow function: `client.start<typeof analyzeDocument>('analyzeDocument', …)`. */
+  async start<Chain extends AnyChain>(
+    chain: string,
+    submission: Omit<Submission, 'chain' | 'input'> & { readonly input: Parameters<Chain>[0] },
+  ): Promise<SubmittedChain<Awaited<ReturnType<Chain>>>> {
+    const { id, duplicate, warning } = await this.submit({ ...submission, chain });
+    return new SubmittedChain(this, id, duplicate, warning);
+  }
+
+  /** A handle on a chain that was submitted earlier. Asks nothing: a wrong id shows with the first call. */
+  handle<Chain extends AnyChain = AnyChain>(id: string): ChainHandle<Awaited<ReturnType<Chain>>> {
+    return new ChainHandle(this, id);
+  }
+
+  /**
+   * Decides holds: one, or without `holdId` all open failures (`retry`) or the one open approval (`approve`, `reject`).
+   * The first decision counts; others are told which one it was, by `ALREADY_DECIDED`. Other branches go on undisturbed.
+   */
+  async decide(id: string, decision: HoldDecision, holdId?: string): Promise<DecideResult> {
     const { store } = this.options;
     const row = await this.chain(id);
     const { first_run_id: firstRunId } = row;
     const all = firstRunId === null ? [] : await this.query(() => listHolds(store, id, firstRunId));
-    if (holdId !== undefined && !all.some((hold) => hold.id === holdId)) {
-      const known = all.map((hold) => hold.id).join(', ') || 'none';
-      throw new HoldfastError('HOLD_NOT_FOUND', `${id} has no hold ${holdId}.`, `Its holds: ${known}.`);
-    }
-    const chosen = all.filter((hold) => (holdId === undefined ? hold.decided_at === null : hold.id === holdId));
-    if (chosen.length === 0 || isClosed(row.state)) {
-      const remedy = isClosed(row.state)
-        ? 'A closed chain cannot be retried; submit it anew.'
-        : 'There is nothing to retry.';
-      throw new HoldfastError('NOT_HELD', `${id} is ${row.state}, not held.`, remedy);
-    }
+    const chosen = chooseHolds(row, all, decision.verdict, holdId);
+    const valid = await this.checkedDecision(decision, chosen[0] as HoldRow);
     const holds: { id: string; outcome: HoldOutcome }[] = [];
     for (const hold of chosen) {
       const scope = { chainId: id, firstRunId: hold.first_run_id };
-      const outcome = await this.query(() => decideHold(store, scope, hold.id, { ...decision, verdict: 'retry' }));
+      const outcome = await this.query(() => decideHold(store, scope, hold.id, valid));
       if (outcome !== null) holds.push({ id: hold.id, outcome });
     }
     const lost = holds.find(({ outcome }) => !outcome.accepted);
-    if (lost !== undefined && holdId !== undefined) {
+    if (lost !== undefined && holds.length === 1) {
       const { by, at, verdict } = lost.outcome.decision;
       throw new HoldfastError(
         'ALREADY_DECIDED',
-        `Hold ${holdId} of ${id} was already decided by ${by} at ${at}: ${verdict}.`,
+        `Hold ${lost.id} of ${id} was already decided by ${by} at ${at}: ${verdict}.`,
         `See \`holdfast status ${id}\`.`,
       );
     }
@@ -147,6 +145,17 @@ export class HoldfastClient {
       holds.map((hold) => hold.id),
     );
     return { id, holds, ...(warning === undefined ? {} : { warning }) };
+  }
+
+  /** An edit goes with an approval, and fits what the application says of its category. */
+  private async checkedDecision(decision: HoldDecision, hold: HoldRow): Promise<HoldDecision> {
+    if (decision.edit === undefined) return decision;
+    if (decision.verdict !== 'approve') {
+      throw new HoldfastError('WRONG_DECISION', `An edit goes with no ${decision.verdict}.`, 'Approve with the edit.');
+    }
+    const checked = await checkEdit(this.options.app.approvals, hold.step, decision.edit);
+    if (checked.ok) return { ...decision, edit: checked.value };
+    throw new HoldfastError('INVALID_INPUT', checked.error, 'Correct the named fields; nothing was decided.');
   }
 
   /** Cancels a chain; returns its state after waiting up to `waitMs` for the end. Throws `ALREADY_CLOSED`. */
@@ -212,6 +221,39 @@ export class HoldfastClient {
       throw this.options.store.explain(error);
     }
   }
+}
+
+/** The holds that a decision is for. Throws when there are none, or when it must be said which. */
+function chooseHolds(
+  row: ChainHead,
+  all: readonly HoldRow[],
+  verdict: HoldVerdict,
+  holdId: string | undefined,
+): readonly HoldRow[] {
+  const named = all.find((hold) => hold.id === holdId);
+  if (holdId !== undefined && named === undefined) {
+    const known = all.map((hold) => hold.id).join(', ') || 'none';
+    throw new HoldfastError('HOLD_NOT_FOUND', `${row.id} has no hold ${holdId}.`, `Its holds: ${known}.`);
+  }
+  if (isClosed(row.state)) {
+    const remedy = 'A closed chain takes no decisions; submit it anew.';
+    throw new HoldfastError('NOT_HELD', `${row.id} is ${row.state}, not held.`, remedy);
+  }
+  if (named !== undefined) {
+    if (!verdictsOf(named.kind).includes(verdict)) throw wrongVerdict(named, verdict);
+    return [named];
+  }
+  const open = all.filter((hold) => hold.decided_at === null);
+  const fitting = open.filter(({ kind }) => verdictsOf(kind).includes(verdict));
+  if (fitting[0] === undefined) {
+    if (open[0] !== undefined) throw wrongVerdict(open[0], verdict);
+    throw new HoldfastError('NOT_HELD', `${row.id} is ${row.state}, not held.`, `There is nothing to ${verdict}.`);
+  }
+  if (verdict !== 'retry' && fitting.length > 1) {
+    const ids = fitting.map(({ id }) => id).join(', ');
+    throw new HoldfastError('WRONG_DECISION', `${row.id} has ${fitting.length} open approvals.`, `Name one: ${ids}.`);
+  }
+  return fitting;
 }
 
 function notFound(id: string): never {

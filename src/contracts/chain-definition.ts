@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { ApprovalRegistry } from './approvals.js';
 import type { StepRegistry } from './steps.js';
 
 /** What intake must know of a chain; the chain itself is a workflow function of the same name. */
@@ -18,6 +19,8 @@ export type ChainRegistry = Readonly<Record<string, ChainDefinition<any>>>;
 export interface Application {
   readonly chains: ChainRegistry;
   readonly steps: StepRegistry;
+  /** Schemas of what people approve, by category. Default: none, and edits may be anything. */
+  readonly approvals?: ApprovalRegistry;
   /** Absolute path of the module that exports the chains' workflow functions. */
   readonly workflowsPath: string;
 }

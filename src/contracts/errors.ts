@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   TEMPORAL_UNREACHABLE: EXIT.unreachable,
   CHAIN_NOT_FOUND: EXIT.notFound,
   HOLD_NOT_FOUND: EXIT.notFound,
+  WRONG_DECISION: EXIT.badInput,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

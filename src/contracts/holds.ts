@@ -4,14 +4,30 @@ import type { ReasonCode } from './reasons.js';
 export type HoldKind = 'failure' | 'approval';
 
 /** What a person can decide about a hold. Cancelling a chain is Temporal's own cancellation and needs no decision. */
-export type HoldVerdict = 'retry';
+export type HoldVerdict = 'retry' | 'approve' | 'reject';
+
+const VERDICTS: Readonly<Record<HoldKind, readonly HoldVerdict[]>> = {
+  failure: ['retry'],
+  approval: ['approve', 'reject'],
+};
+
+/** The verdicts that a hold of this kind can be given. */
+export function verdictsOf(kind: HoldKind): readonly HoldVerdict[] {
+  return VERDICTS[kind];
+}
 
 export interface HoldDecision {
   readonly verdict: HoldVerdict;
-  /** Who decided: a name, an address, a program. */
+  /** Who decided: a name, an address, a program. {@link DEADLINE} when nobody did in time. */
   readonly by: string;
+  /** Why, in words. */
   readonly note?: string;
+  /** With `approve`: what is approved in place of the proposal. */
+  readonly edit?: unknown;
 }
+
+/** Who decides an approval when its deadline passes. */
+export const DEADLINE = 'deadline';
 
 /** A decision that stands, with its time (ISO 8601). */
 export interface SettledDecision extends HoldDecision {
@@ -23,9 +39,14 @@ export interface HoldRequest {
   readonly holdId: string;
   readonly kind: HoldKind;
   readonly reason: ReasonCode;
+  /** The step that failed; of an approval its category. */
   readonly step: string;
   readonly call: number;
   readonly message: string;
+  /** What is to be approved. */
+  readonly proposal?: unknown;
+  /** When the chain decides by itself (ISO 8601). */
+  readonly deadline?: string;
 }
 
 /** The answer to a decision: the one that counts, and whether it is the caller's. */
@@ -41,4 +62,12 @@ export interface HoldOutcome {
  */
 export function holdIdOf(step: string, call: number, round: number): string {
   return round === 0 ? `${step}-${call}` : `${step}-${call}-${round + 1}`;
+}
+
+/**
+ * The id of an approval: its category and the beginning of its proposal's hash (hex), so that a decision never counts for
+ * another proposal than the one that was shown; `occurrence` tells identical ones apart.
+ */
+export function approvalIdOf(category: string, proposalHash: string, occurrence: number): string {
+  return `${category}-${proposalHash.slice(0, 8)}${occurrence === 0 ? '' : `-${occurrence + 1}`}`;
 }

@@ -4,8 +4,9 @@ import type { HoldDecision, HoldOutcome } from './holds.js';
 export const DECIDE_HOLD_UPDATE = 'holdfast_decide_hold';
 
 /**
- * Signal: decides one hold, or all open ones when it names none. Without a verdict it only tells the chain to look for
- * a decision in the store; a client that has written one there sends it.
+ * Signal: decides one hold. When it names none, `retry` is for all failures that are open, and `approve` or `reject` for
+ * the one approval that is. Without a verdict it only tells the chain to look for a decision in the store; a client that
+ * has written one there sends it.
  */
 export const DECIDE_HOLD_SIGNAL = 'holdfast_decide';
 

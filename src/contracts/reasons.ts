@@ -105,6 +105,11 @@ export const REASONS = {
     meaning: 'The input of the step does not fit its schema, or its prompt function failed on it.',
     suggestedAction: 'Correct the chain or the step, deploy, then retry.',
   },
+  approval_required: {
+    permanence: 'permanent',
+    meaning: 'The chain asks a person to approve, edit or reject what it proposes.',
+    suggestedAction: 'Read the proposal; approve or reject it, before its deadline if it has one.',
+  },
   unsupported_step: {
     permanence: 'permanent',
     meaning: 'The worker knows no step of this name.',

@@ -1,5 +1,5 @@
 import type { ChainState } from './chains.js';
-import type { HoldKind } from './holds.js';
+import type { HoldKind, HoldVerdict } from './holds.js';
 import type { Priority } from './priority.js';
 
 /** `queued`: not yet called; `running`: a call is open; `waiting`: for quota or the next retry. */
@@ -33,6 +33,12 @@ export interface HoldStatus {
   readonly step: string;
   readonly message: string;
   readonly suggestedAction: string;
+  /** What can be decided. */
+  readonly verdicts: readonly HoldVerdict[];
+  /** What is to be approved; undefined for failures. */
+  readonly proposal?: unknown;
+  /** When the chain decides by itself (ISO 8601); undefined when it waits for ever. */
+  readonly deadline?: string;
 }
 
 /** What `status` reports; `holds` are the open ones. */

@@ -1,5 +1,13 @@
 import { type Selectable, sql } from 'kysely';
-import type { HoldDecision, HoldOutcome, HoldRequest, HoldVerdict, SettledDecision } from '../contracts/holds.js';
+import { HoldfastError } from '../contracts/errors.js';
+import {
+  type HoldDecision,
+  type HoldOutcome,
+  type HoldRequest,
+  type HoldVerdict,
+  type SettledDecision,
+  verdictsOf,
+} from '../contracts/holds.js';
 import { type Store, storable } from './database.js';
 import type { HoldTable } from './schema.js';
 
@@ -21,6 +29,7 @@ function settled(row: HoldRow): SettledDecision | null {
     by: row.decided_by ?? 'unknown',
     at: row.decided_at.toISOString(),
     ...(row.note === null ? {} : { note: row.note }),
+    ...(row.edit === null ? {} : { edit: JSON.parse(row.edit) as unknown }),
   };
 }
 
@@ -41,6 +50,8 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
         step: hold.step,
         call: hold.call,
         message: storable(hold.message),
+        proposal: hold.proposal === undefined ? null : JSON.stringify(hold.proposal),
+        deadline: hold.deadline === undefined ? null : new Date(hold.deadline),
       })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
@@ -56,7 +67,15 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
     if (withdrawn) {
       await trx
         .updateTable('hold')
-        .set({ verdict: null, decided_by: null, decided_at: null, taken_at: null, note: null, opened_at: new Date() })
+        .set({
+          verdict: null,
+          decided_by: null,
+          decided_at: null,
+          taken_at: null,
+          note: null,
+          opened_at: new Date(),
+          deadline: hold.deadline === undefined ? null : new Date(hold.deadline),
+        })
         .where('chain_id', '=', scope.chainId)
         .where('first_run_id', '=', scope.firstRunId)
         .where('id', '=', hold.holdId)
@@ -77,7 +96,7 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
 
 /**
  * Decides a hold, once: the first decision wins, whoever asks and from wherever, and everybody is told which one it is.
- * Returns null when there is no such hold.
+ * Returns null when there is no such hold; throws `WRONG_DECISION` for a verdict that its kind does not know.
  */
 export async function decideHold(
   { db }: Store,
@@ -96,6 +115,7 @@ export async function decideHold(
       .where('id', '=', holdId)
       .executeTakeFirst();
     if (row === undefined) return null;
+    if (!verdictsOf(row.kind).includes(decision.verdict)) throw wrongVerdict(row, decision.verdict);
     const earlier = settled(row);
     if (earlier !== null) return { accepted: false, decision: earlier };
     const at = new Date();
@@ -106,6 +126,7 @@ export async function decideHold(
         decided_by: decision.by,
         decided_at: at,
         note: decision.note === undefined ? null : storable(decision.note),
+        edit: decision.edit === undefined ? null : JSON.stringify(decision.edit),
       })
       .where('chain_id', '=', scope.chainId)
       .where('first_run_id', '=', scope.firstRunId)
@@ -131,15 +152,30 @@ export async function decideHold(
   });
 }
 
-/** The decision about a hold, or null while there is none. */
-export async function readDecision({ db }: Store, scope: HoldScope, holdId: string): Promise<SettledDecision | null> {
-  const row = await db
+/** The error for a verdict that holds of this kind cannot be given. */
+export function wrongVerdict({ id, kind }: Pick<HoldRow, 'id' | 'kind'>, verdict: string): HoldfastError {
+  const allowed = verdictsOf(kind).join(' or ');
+  return new HoldfastError(
+    'WRONG_DECISION',
+    `Hold ${id} is ${kind === 'approval' ? 'an approval' : 'a failure'} and takes no ${JSON.stringify(verdict)}.`,
+    `Decide: ${allowed}.`,
+  );
+}
+
+/** One hold, or undefined. */
+export function findHold({ db }: Store, scope: HoldScope, holdId: string): Promise<HoldRow | undefined> {
+  return db
     .selectFrom('hold')
     .selectAll()
     .where('chain_id', '=', scope.chainId)
     .where('first_run_id', '=', scope.firstRunId)
     .where('id', '=', holdId)
     .executeTakeFirst();
+}
+
+/** The decision about a hold, or null while there is none. */
+export async function readDecision(store: Store, scope: HoldScope, holdId: string): Promise<SettledDecision | null> {
+  const row = await findHold(store, scope, holdId);
   return row === undefined ? null : settled(row);
 }
 

@@ -3,10 +3,12 @@ import { HoldfastError } from '../contracts/errors.js';
 import type { Store } from './database.js';
 import * as fourRecords from './migrations/0001-four-records.js';
 import * as oneOpenAttempt from './migrations/0002-one-open-attempt.js';
+import * as approvals from './migrations/0003-approvals.js';
 
 const MIGRATIONS = {
   '0001-four-records': fourRecords,
   '0002-one-open-attempt': oneOpenAttempt,
+  '0003-approvals': approvals,
 };
 
 /**

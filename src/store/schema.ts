@@ -115,5 +115,10 @@ export interface HoldTable {
   /** How often, and when last, the decision was sent to a workflow that has not taken it. */
   sends: Generated<number>;
   sent_at: Date | null;
+  /** JSON of what is to be approved; null for failures. */
+  proposal: string | null;
+  /** JSON of what was approved in its place. */
+  edit: string | null;
+  deadline: Date | null;
   note: string | null;
 }

@@ -78,7 +78,12 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
     await registerSearchAttributes(plain, temporal.namespace, log);
 
     const dataConverter = { payloadCodecs: [createPayloadCodec(store)] };
-    const engine = createEngineActivities({ store, steps: app.steps, routing });
+    const engine = createEngineActivities({
+      store,
+      steps: app.steps,
+      routing,
+      ...(app.approvals && { approvals: app.approvals }),
+    });
     const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'> & object = {
       connection: native,
       namespace: temporal.namespace,

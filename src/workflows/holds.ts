@@ -4,10 +4,18 @@ import {
   CancellationScope,
   condition,
   log,
+  sleep,
   TemporalFailure,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
-import type { HoldOutcome, HoldRequest, SettledDecision } from '../contracts/holds.js';
+import {
+  DEADLINE,
+  type HoldOutcome,
+  type HoldRequest,
+  type HoldVerdict,
+  type SettledDecision,
+  verdictsOf,
+} from '../contracts/holds.js';
 import type { DecideHoldInput, DecideSignalInput } from '../contracts/messages.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
 import { callEngine } from './engine-activities.js';
@@ -17,7 +25,7 @@ import { chainRef, engineState, type OpenHold } from './engine-state.js';
  * Parks the calling branch until somebody decides, and returns the decision. The rest of the chain goes on. Returns at
  * once when the store has a decision already, which is so after a reset. Throws `CancelledFailure` with the chain.
  */
-export async function waitAtHold(request: HoldRequest): Promise<SettledDecision> {
+export async function waitAtHold(request: HoldRequest, onDeadline?: OnDeadline): Promise<SettledDecision> {
   const { holdId } = request;
   const earlier = await callEngine('holdfastOpenHold', { ...chainRef(), ...request }, `hold ${holdId}`);
   if (earlier !== null) {
@@ -28,6 +36,7 @@ export async function waitAtHold(request: HoldRequest): Promise<SettledDecision>
   engineState.openHolds.set(holdId, hold);
   publishHolds();
   try {
+    if (onDeadline !== undefined) await decideAtDeadline(hold, onDeadline);
     await condition(() => hold.decision !== undefined);
   } finally {
     engineState.openHolds.delete(holdId);
@@ -38,11 +47,30 @@ export async function waitAtHold(request: HoldRequest): Promise<SettledDecision>
   return decision;
 }
 
+/** What is decided, and in how many milliseconds, when no person decides. */
+interface OnDeadline {
+  readonly ms: number;
+  readonly verdict: HoldVerdict;
+}
+
+async function decideAtDeadline(hold: OpenHold, { ms, verdict }: OnDeadline): Promise<void> {
+  const { holdId } = hold.request;
+  const isDecided = () => hold.decision !== undefined;
+  const timer = new CancellationScope();
+  const inTime = await Promise.race([
+    condition(isDecided).then(() => true),
+    timer.run(() => sleep(ms, { summary: `deadline of ${holdId}` })).then(() => false),
+  ]);
+  if (inTime) timer.cancel();
+  // The store may know of a decision that was made in time and has not come here: then that one counts.
+  else await decideHold({ holdId, verdict, by: DEADLINE });
+}
+
 /** Rejects a decision that cannot count, before it is written to history. */
 export function validateDecision(input: DecideHoldInput): void {
-  if (input?.verdict !== 'retry' || typeof input.holdId !== 'string' || typeof input.by !== 'string') {
-    throw ApplicationFailure.nonRetryable('A decision needs { holdId, verdict: "retry", by }.', 'BadDecision');
-  }
+  const isComplete =
+    typeof input?.holdId === 'string' && typeof input.verdict === 'string' && typeof input.by === 'string';
+  if (!isComplete) throw ApplicationFailure.nonRetryable('A decision needs { holdId, verdict, by }.', 'BadDecision');
   const decided = engineState.decided.get(input.holdId) ?? engineState.openHolds.get(input.holdId)?.decision;
   if (decided !== undefined) {
     throw ApplicationFailure.nonRetryable(
@@ -50,20 +78,27 @@ export function validateDecision(input: DecideHoldInput): void {
       'AlreadyDecided',
     );
   }
-  if (!engineState.openHolds.has(input.holdId)) {
+  const hold = engineState.openHolds.get(input.holdId);
+  if (hold === undefined) {
     const open = [...engineState.openHolds.keys()].join(', ') || 'none';
     throw ApplicationFailure.nonRetryable(`No open hold ${input.holdId}; open holds: ${open}.`, 'HoldNotFound');
+  }
+  const allowed = verdictsOf(hold.request.kind);
+  if (!allowed.includes(input.verdict)) {
+    throw ApplicationFailure.nonRetryable(
+      `Hold ${input.holdId} takes ${allowed.join(' or ')}, not ${JSON.stringify(input.verdict)}.`,
+      'WRONG_DECISION',
+    );
   }
 }
 
 /** Decides an open hold. The store is the arbiter, since a client may have decided there while no worker ran. */
-export async function decideHold({ holdId, verdict, by, note }: DecideHoldInput): Promise<HoldOutcome> {
+export async function decideHold({ holdId, ...decision }: DecideHoldInput): Promise<HoldOutcome> {
   const hold = engineState.openHolds.get(holdId);
   if (hold === undefined) throw ApplicationFailure.nonRetryable(`No open hold ${holdId}.`, 'HoldNotFound');
-  const decision = { verdict, by, ...(note === undefined ? {} : { note }) };
   // Whoever asked is waiting for the answer, also when the chain is cancelled meanwhile.
   const outcome = await CancellationScope.nonCancellable(() =>
-    callEngine('holdfastDecideHold', { ...chainRef(), holdId, decision }, `decide ${holdId}: ${verdict}`),
+    callEngine('holdfastDecideHold', { ...chainRef(), holdId, decision }, `decide ${holdId}: ${decision.verdict}`),
   );
   hold.decision ??= outcome.decision;
   return outcome;
@@ -74,23 +109,46 @@ export async function decideHold({ holdId, verdict, by, note }: DecideHoldInput)
  * the chain's cancellation, and what fails is logged: a handler that throws would end the workflow, past its clean-up.
  */
 export async function receiveSignal(input: DecideSignalInput | undefined): Promise<void> {
-  const wanted = typeof input?.holdId === 'string' ? [input.holdId] : [...engineState.openHolds.keys()];
-  for (const holdId of wanted) {
-    const hold = engineState.openHolds.get(holdId);
-    if (hold === undefined || hold.decision !== undefined) continue;
+  for (const hold of holdsMeantBy(input)) {
+    const { holdId } = hold.request;
     try {
-      await CancellationScope.nonCancellable(() => takeSignal(hold, holdId, input));
+      await CancellationScope.nonCancellable(() => takeSignal(hold, input));
     } catch (error) {
       if (!(error instanceof TemporalFailure)) throw error;
-      log.warn(`The decision about hold ${holdId} could not be taken: ${error.message}. It will be sent again.`);
+      log.warn(`The decision about hold ${holdId} could not be taken: ${error.cause?.message ?? error.message}`);
     }
   }
 }
 
-async function takeSignal(hold: OpenHold, holdId: string, input: DecideSignalInput | undefined): Promise<void> {
-  if (input?.verdict === 'retry') {
-    const note = typeof input.note === 'string' ? input.note : undefined;
-    await decideHold({ holdId, verdict: 'retry', by: String(input.by ?? 'a signal'), ...(note && { note }) });
+/** The undecided holds that a signal is for. */
+function holdsMeantBy(input: DecideSignalInput | undefined): OpenHold[] {
+  const undecided = [...engineState.openHolds.values()].filter(({ decision }) => decision === undefined);
+  if (typeof input?.holdId === 'string') return undecided.filter(({ request }) => request.holdId === input.holdId);
+  const verdict = input?.verdict;
+  if (verdict === undefined) return undecided;
+  const fitting = undecided.filter(({ request }) => verdictsOf(request.kind).includes(verdict));
+  if (verdict === 'retry' || fitting.length <= 1) return fitting;
+  log.warn(`A signal says ${verdict} and names no hold, but ${fitting.length} approvals are open: it is for none.`);
+  return [];
+}
+
+async function takeSignal(hold: OpenHold, input: DecideSignalInput | undefined): Promise<void> {
+  const { holdId, kind } = hold.request;
+  if (input?.verdict !== undefined) {
+    const { verdict, note, edit } = input;
+    if (!verdictsOf(kind).includes(verdict)) {
+      log.warn(
+        `A signal says ${JSON.stringify(verdict)} of hold ${holdId}, which takes ${verdictsOf(kind).join(' or ')}.`,
+      );
+      return;
+    }
+    await decideHold({
+      holdId,
+      verdict,
+      by: String(input.by ?? 'a signal'),
+      ...(typeof note === 'string' ? { note } : {}),
+      ...(edit === undefined ? {} : { edit }),
+    });
     return;
   }
   const decision = await callEngine('holdfastReadHold', { ...chainRef(), holdId }, `look up ${holdId}`);

@@ -153,7 +153,7 @@ describe('a reset in Temporal', () => {
     await stack.use(async (client) => {
       const { id } = await client.submit({ chain: 'analyzeDocument', input: { document: chains.document(0) } });
       expect((await client.wait(id)).state).toBe('held');
-      await client.retry(id, { by: 'a test' });
+      await client.decide(id, { verdict: 'retry', by: 'a test' });
       const before = await client.wait(id);
       expect(before.state).toBe('completed');
       const paid = (await stack.calls()).length;

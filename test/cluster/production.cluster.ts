@@ -118,7 +118,7 @@ describe.skipIf(go === null)('on a real Temporal with the settings of docker-com
     const retryHeld = (id: string) =>
       stack.use(async (client) => {
         expect((await client.status(id)).state).toBe('held');
-        await client.retry(id, { by: 'a test' });
+        await client.decide(id, { verdict: 'retry', by: 'a test' });
         await chains.finish(client, id);
       });
     let id = '';

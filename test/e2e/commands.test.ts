@@ -159,6 +159,7 @@ describe('a held chain', () => {
         step: 'summarize',
         message: expect.any(String),
         suggestedAction: expect.any(String),
+        verdicts: ['retry'],
       },
     ]);
     const list = temporal.workflow.list({ query: 'HoldfastState = "held" AND HoldfastReason = "refusal"' });
@@ -265,7 +266,7 @@ describe('the simulated Claude', () => {
     expect(after.modelUrl).toBe(modelUrl);
     await stack.use(async (client) => {
       // With delays of 50 ms the retries may be over before it is back: then a person sends it on.
-      if ((await client.wait(id)).state === 'held') await client.retry(id, { by: 'a test' });
+      if ((await client.wait(id)).state === 'held') await client.decide(id, { verdict: 'retry', by: 'a test' });
       expect((await client.wait(id)).state).toBe('completed');
     });
   });

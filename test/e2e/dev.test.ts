@@ -37,7 +37,7 @@ describe('workers whose API key is refused', () => {
       });
       await other.restart('SIGTERM', { ANTHROPIC_API_KEY: 'good-key' });
       await other.use(async (client) => {
-        await client.retry(id, { by: 'a test' });
+        await client.decide(id, { verdict: 'retry', by: 'a test' });
         expect((await client.wait(id)).state).toBe('completed');
       });
     } finally {

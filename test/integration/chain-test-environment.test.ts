@@ -89,7 +89,7 @@ describe('a chain in the test environment', () => {
     const model = environment.script({ echo: [refusal('Not this.'), 'well then'] });
     const held = await environment.run('inSequence', ['a']);
     expect(held).toMatchObject({ state: 'held', holds: [{ step: 'echo', reason: 'refusal', message: 'Not this.' }] });
-    await environment.client.retry(held.id, { by: 'the test' });
+    await environment.client.decide(held.id, { verdict: 'retry', by: 'the test' });
     expect(await environment.wait(held.id)).toMatchObject({ state: 'completed', output: ['well then'] });
     model.verify();
   });

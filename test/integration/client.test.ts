@@ -83,7 +83,7 @@ test('a chain that was terminated takes no decision any more, and says so', asyn
   const hold = { holdId: 's-1', kind: 'failure', reason: 'refusal', step: 's', call: 1, message: 'no' } as const;
   await openHold(store, { chainId: id, firstRunId: runId }, hold);
   await environment.client.workflow.getHandle(id).terminate('not wanted');
-  await expect(client.retry(id, { by: 'ann' })).rejects.toMatchObject({
+  await expect(client.decide(id, { verdict: 'retry', by: 'ann' })).rejects.toMatchObject({
     code: 'NOT_HELD',
     message: expect.stringContaining('it is failed'),
   });

@@ -30,7 +30,7 @@ const SHAPES: Readonly<Record<string, { readonly faults?: unknown; readonly play
     faults: [{ ...refusal[0], match: { contains: 'retried chain' } }],
     play: async (client, _stack, id) => {
       await client.wait(id);
-      await client.retry(id, { by: 'the recorder' });
+      await client.decide(id, { verdict: 'retry', by: 'the recorder' });
       await client.wait(id);
     },
   },

@@ -43,7 +43,7 @@ describe('analyzeDocument', () => {
     const model = environment.script({ analyze: [{ keyPoints }], summarize: [cutOff('A summ'), 'A summary.'] });
     const { id, holds } = await environment.run('analyzeDocument', { document });
     expect(holds).toMatchObject([{ step: 'summarize', reason: 'max_tokens' }]);
-    await environment.client.retry(id, { by: 'a test' });
+    await environment.client.decide(id, { verdict: 'retry', by: 'a test' });
     expect(await environment.wait(id)).toMatchObject({ state: 'completed', output: { summary: 'A summary.' } });
     model.verify();
   });

@@ -181,7 +181,7 @@ describe('a step that cannot go on', () => {
           (error: unknown) => (error as WorkflowUpdateFailedError).cause?.message ?? String(error),
         );
       expect(await messageOf(decide('other-1'))).toContain('No open hold other-1; open holds: echo-1');
-      expect(await messageOf(decide('echo-1', 'maybe'))).toContain('A decision needs');
+      expect(await messageOf(decide('echo-1', 'maybe'))).toContain('takes retry');
       await decide('echo-1');
       await expect.poll(() => engine.holds.has('echo-1-2')).toBe(true);
       expect(await messageOf(decide('echo-1'))).toContain('already decided by ann at');

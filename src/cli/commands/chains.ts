@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { HoldfastClient } from '../../client/holdfast-client.js';
 import type { ChainState } from '../../contracts/chains.js';
 import { EXIT, HoldfastError } from '../../contracts/errors.js';
+import type { HoldDecision, HoldVerdict } from '../../contracts/holds.js';
 import type { ChainStatus } from '../../contracts/status.js';
 import { formatOutput, formatStatus } from '../format-status.js';
 import { asSentence, createOutput } from '../output.js';
@@ -18,7 +19,7 @@ interface SubmitFlags {
   readonly json?: boolean;
 }
 
-/** Adds `submit`, `status`, `retry` and `cancel`. */
+/** Adds `submit`, `status`, `retry`, `approve`, `reject` and `cancel`. */
 export function addChainCommands(program: Command): void {
   program
     .command('submit')
@@ -44,13 +45,27 @@ export function addChainCommands(program: Command): void {
       const status = await withClient(command, (client) => client.status(id));
       createOutput(flags.json === true).result(status, formatStatus(status));
     });
-  program
-    .command('retry')
-    .description('send held steps on their way again')
-    .argument('<id>', 'id of the chain')
-    .option('--hold <hold>', 'only this hold (default: all open ones)')
-    .option('--json', 'print one JSON document')
-    .action(retry);
+  const decisions = {
+    retry: 'send held steps on their way again',
+    approve: 'say yes to what a chain proposes',
+    reject: 'say no to what a chain proposes',
+  } as const;
+  for (const verdict of ['retry', 'approve', 'reject'] as const) {
+    const command = program
+      .command(verdict)
+      .description(decisions[verdict])
+      .argument('<id>', 'id of the chain')
+      .option(
+        '--hold <hold>',
+        verdict === 'retry' ? 'only this hold (default: all open ones)' : 'which approval, when several are open',
+      )
+      .option('--reason <text>', 'why; kept with the decision')
+      .option('--by <name>', 'who decides (default: the user of this machine)')
+      .option('--json', 'print one JSON document')
+      .action((id: string, flags: DecideFlags, self: Command) => decide(verdict, id, flags, self));
+    if (verdict === 'approve')
+      command.option('--edit <file>', 'approve this JSON in place of the proposal; - reads standard input');
+  }
   program
     .command('cancel')
     .description('cancel a chain')
@@ -82,13 +97,31 @@ async function submit(chain: string, flags: SubmitFlags, command: Command): Prom
   });
 }
 
-async function retry(id: string, flags: { hold?: string; json?: boolean }, command: Command): Promise<void> {
-  const output = createOutput(flags.json === true);
-  const by = userInfo().username;
-  const { warning, ...result } = await withClient(command, (client) => client.retry(id, { by }, flags.hold));
-  if (warning !== undefined) output.note(warning);
-  output.result(result, result.holds.map((hold) => `${id}: retrying ${hold.id}.`).join('\n'));
+interface DecideFlags {
+  readonly hold?: string;
+  readonly reason?: string;
+  readonly by?: string;
+  readonly edit?: string;
+  readonly json?: boolean;
 }
+
+/** One of the commands that decide holds. */
+async function decide(verdict: HoldVerdict, id: string, flags: DecideFlags, command: Command): Promise<void> {
+  const output = createOutput(flags.json === true);
+  const edit = flags.edit === undefined ? undefined : await readInput(flags.edit);
+  const decision: HoldDecision = {
+    verdict,
+    by: flags.by ?? userInfo().username,
+    ...(flags.reason === undefined ? {} : { note: flags.reason }),
+    ...(edit === undefined ? {} : { edit }),
+  };
+  const decided = await withClient(command, (client) => client.decide(id, decision, flags.hold));
+  const { warning, ...result } = decided;
+  if (warning !== undefined) output.note(warning);
+  output.result(result, result.holds.map((hold) => `${id}: ${PAST[verdict]} ${hold.id}.`).join('\n'));
+}
+
+const PAST: Readonly<Record<HoldVerdict, string>> = { retry: 'retrying', approve: 'approved', reject: 'rejected' };
 
 function exitCodeOf(state: ChainState): number {
   if (state === 'held') return EXIT.held;

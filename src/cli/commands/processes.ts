@@ -51,9 +51,10 @@ async function dev(flags: { readyFile?: string }, command: Command): Promise<voi
 async function worker(_flags: object, command: Command): Promise<void> {
   const { note } = createOutput(false);
   const stop = untilStopped();
-  const [{ applicationOf, configOf, targetsOf }, { workerSettings }, { serveMetrics }, { startWorker }] =
+  const [{ configOf }, { applicationOf, targetsOf }, { workerSettings }, { serveMetrics }, { startWorker }] =
     await Promise.all([
       import('../connect.js'),
+      import('../../connect.js'),
       import('../../workers/worker-settings.js'),
       import('../../workers/metrics.js'),
       import('../../workers/worker.js'),

@@ -1,0 +1,77 @@
+import { shippedApplication } from './agents/shipped.js';
+import { HoldfastClient } from './client/holdfast-client.js';
+import { linkTemporal, type TemporalTarget } from './client/temporal-link.js';
+import { type HoldfastConfig, type LoadConfigOptions, loadConfig } from './config/index.js';
+import type { Application } from './contracts/chain-definition.js';
+import { HoldfastError } from './contracts/errors.js';
+import { readStack } from './embedded/stack-files.js';
+import { contextWindowOf } from './models/context-windows.js';
+import { openStore } from './store/database.js';
+import { createPayloadCodec } from './store/payload-codec.js';
+
+/**
+ * A client on what the configuration names: the environment, `holdfast.config.ts`, and the embedded stack that runs in the
+ * working directory for the rest. Call `close` when done: it ends the connections. Throws what is wrong with the
+ * configuration; the servers themselves are reached when they are first needed.
+ */
+export async function connectHoldfast(options: LoadConfigOptions = {}): Promise<Connected> {
+  const config = await loadConfig(options);
+  return connectClient(config, targetsOf(config));
+}
+
+/** A client, and how to end its connections. */
+export interface Connected {
+  readonly client: HoldfastClient;
+  readonly close: () => Promise<void>;
+}
+
+/** Addresses of the parts in use: the configured ones, and those of the running embedded stack for the rest. */
+export interface Targets {
+  readonly temporal: TemporalTarget;
+  readonly databaseUrl: string;
+}
+
+/** Throws `STORE_UNREACHABLE` when a part should be embedded and no embedded stack runs. */
+export function targetsOf(config: HoldfastConfig): Targets {
+  const stack = readStack(config.directory);
+  const { temporal, database } = config;
+  const databaseUrl = database.kind === 'external' ? database.url : stack?.databaseUrl;
+  const address = temporal.kind === 'external' ? temporal.address : stack?.temporalAddress;
+  if (databaseUrl == null) {
+    throw new HoldfastError(
+      'STORE_UNREACHABLE',
+      `No embedded stack runs in ${config.directory}, and DATABASE_URL is not set.`,
+      'Start one with `npx holdfast dev`, or set DATABASE_URL and TEMPORAL_ADDRESS.',
+    );
+  }
+  return {
+    databaseUrl,
+    temporal: {
+      address: address ?? null,
+      namespace: temporal.namespace,
+      ...(temporal.kind === 'external' && temporal.connection !== undefined ? { connection: temporal.connection } : {}),
+    },
+  };
+}
+
+/** The chains and steps in use: those that the configuration file registers, otherwise the shipped ones. */
+export function applicationOf(config: HoldfastConfig): Application {
+  return config.app ?? shippedApplication;
+}
+
+/** A client on given targets. `close` ends its connections. */
+export function connectClient(config: HoldfastConfig, targets: Targets): Connected {
+  const store = openStore(targets.databaseUrl, { maxConnections: 4 });
+  const temporal = linkTemporal(targets.temporal, createPayloadCodec(store));
+  const limits = {
+    maxInputBytes: config.maxInputBytes,
+    contextWindowOf: (model: string) => contextWindowOf(model, config.contextWindows)?.contextTokens ?? null,
+  };
+  return {
+    client: new HoldfastClient({ store, temporal, app: applicationOf(config), limits }),
+    close: async () => {
+      await temporal.close();
+      await store.close();
+    },
+  };
+}

@@ -94,14 +94,17 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
     },
 
     async holdfastDecideHold(input) {
+      await runningChain(store, input, callingChain());
+      const { holdId, decisionId } = input;
       const decision = await checkedDecision(input);
-      const outcome = await decideHold(store, scope(input), input.holdId, decision).catch(refused);
+      const outcome = await decideHold(store, scope(input), holdId, decision, decisionId).catch(refused);
       if (outcome === null) throw ApplicationFailure.nonRetryable(`No hold ${input.holdId}.`, 'HoldNotFound');
       await markDecisionTaken(store, scope(input), input.holdId);
       return outcome;
     },
 
     async holdfastReadHold(input) {
+      await runningChain(store, input, callingChain());
       const decision = await readDecision(store, scope(input), input.holdId);
       if (decision !== null) await markDecisionTaken(store, scope(input), input.holdId);
       return decision;

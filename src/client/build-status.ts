@@ -81,7 +81,7 @@ function stepState(group: readonly AttemptRow[], open: readonly HoldRow[], chain
   if (group.some(({ state }) => state === 'succeeded')) return 'completed';
   const { step, call } = group[0] as AttemptRow;
   if (isClosed(chainState)) return 'cancelled';
-  if (open.some((hold) => hold.step === step && hold.call === call)) return 'held';
+  if (open.some((hold) => hold.kind === 'failure' && hold.step === step && hold.call === call)) return 'held';
   return group.some(({ state }) => state === 'open') ? 'running' : 'waiting';
 }
 

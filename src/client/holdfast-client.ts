@@ -3,7 +3,7 @@ import { checkEdit } from '../contracts/approvals.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { type ChainState, isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
-import { type HoldDecision, type HoldOutcome, type HoldVerdict, verdictsOf } from '../contracts/holds.js';
+import { flawOf, type HoldDecision, type HoldOutcome, type HoldVerdict, verdictsOf } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
@@ -12,7 +12,7 @@ import { type IntakeLimits, type Submission, validateSubmission } from '../intak
 import { listChainAttempts } from '../store/attempts.js';
 import { type ChainHead, closeChain, findChain, findChainHead, insertChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
-import { decideHold, type HoldRow, listHolds, wrongVerdict } from '../store/holds.js';
+import { decideHold, type HoldRow, listHolds, WITHDRAWN, wrongVerdict } from '../store/holds.js';
 import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
@@ -124,7 +124,7 @@ export class HoldfastClient implements ChainOperations {
     const { first_run_id: firstRunId } = row;
     const all = firstRunId === null ? [] : await this.query(() => listHolds(store, id, firstRunId));
     const chosen = chooseHolds(row, all, decision.verdict, holdId);
-    const valid = await this.checkedDecision(decision, chosen[0] as HoldRow);
+    const valid = await this.checkedDecision(row, decision, chosen[0] as HoldRow);
     const holds: { id: string; outcome: HoldOutcome }[] = [];
     for (const hold of chosen) {
       const scope = { chainId: id, firstRunId: hold.first_run_id };
@@ -133,12 +133,7 @@ export class HoldfastClient implements ChainOperations {
     }
     const lost = holds.find(({ outcome }) => !outcome.accepted);
     if (lost !== undefined && holds.length === 1) {
-      const { by, at, verdict } = lost.outcome.decision;
-      throw new HoldfastError(
-        'ALREADY_DECIDED',
-        `Hold ${lost.id} of ${id} was already decided by ${by} at ${at}: ${verdict}.`,
-        `See \`holdfast status ${id}\`.`,
-      );
+      throw alreadyDecided(id, lost.id, lost.outcome.decision);
     }
     const warning = await this.deliver(
       id,
@@ -148,12 +143,19 @@ export class HoldfastClient implements ChainOperations {
   }
 
   /** An edit goes with an approval, and fits what the application says of its category. */
-  private async checkedDecision(decision: HoldDecision, hold: HoldRow): Promise<HoldDecision> {
+  private async checkedDecision(row: ChainHead, decision: HoldDecision, hold: HoldRow): Promise<HoldDecision> {
+    const flaw = flawOf(hold, decision);
+    if (flaw !== undefined) throw new HoldfastError('WRONG_DECISION', flaw, 'Correct it; nothing was decided.');
     if (decision.edit === undefined) return decision;
-    if (decision.verdict !== 'approve') {
-      throw new HoldfastError('WRONG_DECISION', `An edit goes with no ${decision.verdict}.`, 'Approve with the edit.');
+    const { chains, approvals = {} } = this.options.app;
+    if (!Object.hasOwn(approvals, hold.step) && !Object.hasOwn(chains, row.type)) {
+      throw new HoldfastError(
+        'UNKNOWN_CHAIN',
+        `There is no chain ${JSON.stringify(row.type)} in this application, so the edit cannot be checked.`,
+        'Edit where the chain is registered: the command line reads holdfast.config.ts of the working directory.',
+      );
     }
-    const checked = await checkEdit(this.options.app.approvals, hold.step, decision.edit);
+    const checked = await checkEdit(approvals, hold.step, decision.edit);
     if (checked.ok) return { ...decision, edit: checked.value };
     throw new HoldfastError('INVALID_INPUT', checked.error, 'Correct the named fields; nothing was decided.');
   }
@@ -235,6 +237,15 @@ function chooseHolds(
     const known = all.map((hold) => hold.id).join(', ') || 'none';
     throw new HoldfastError('HOLD_NOT_FOUND', `${row.id} has no hold ${holdId}.`, `Its holds: ${known}.`);
   }
+  // Also when the chain has gone on since, and ended: whoever comes second is told who was first.
+  const settled = (hold: HoldRow) =>
+    hold.decided_at !== null && hold.verdict !== WITHDRAWN && verdictsOf(hold.kind).includes(verdict);
+  const open = all.filter((hold) => hold.decided_at === null);
+  const last = named ?? (verdict === 'retry' || open.length > 0 ? undefined : all.filter(settled).at(-1));
+  if (last !== undefined && settled(last)) {
+    const { decided_by: by, decided_at: at, verdict: first } = last;
+    throw alreadyDecided(row.id, last.id, { by: by ?? 'unknown', at: at?.toISOString() ?? '', verdict: first ?? '' });
+  }
   if (isClosed(row.state)) {
     const remedy = 'A closed chain takes no decisions; submit it anew.';
     throw new HoldfastError('NOT_HELD', `${row.id} is ${row.state}, not held.`, remedy);
@@ -243,7 +254,6 @@ function chooseHolds(
     if (!verdictsOf(named.kind).includes(verdict)) throw wrongVerdict(named, verdict);
     return [named];
   }
-  const open = all.filter((hold) => hold.decided_at === null);
   const fitting = open.filter(({ kind }) => verdictsOf(kind).includes(verdict));
   if (fitting[0] === undefined) {
     if (open[0] !== undefined) throw wrongVerdict(open[0], verdict);
@@ -254,6 +264,14 @@ function chooseHolds(
     throw new HoldfastError('WRONG_DECISION', `${row.id} has ${fitting.length} open approvals.`, `Name one: ${ids}.`);
   }
   return fitting;
+}
+
+function alreadyDecided(id: string, holdId: string, first: { by: string; at: string; verdict: string }): HoldfastError {
+  return new HoldfastError(
+    'ALREADY_DECIDED',
+    `Hold ${holdId} of ${id} was already decided by ${first.by} at ${first.at}: ${first.verdict}.`,
+    `See \`holdfast status ${id}\`.`,
+  );
 }
 
 function notFound(id: string): never {

@@ -51,7 +51,10 @@ export interface CloseChainInput extends ChainRef {
 export interface EngineActivities {
   holdfastPlanStep(call: StepCall): Promise<StepPlan>;
   holdfastOpenHold(hold: HoldRequest & ChainRef): Promise<SettledDecision | null>;
-  holdfastDecideHold(input: ChainRef & { holdId: string; decision: HoldDecision }): Promise<HoldOutcome>;
+  /** `decisionId` is this decision's own: when the answer was lost, the same decision is given it once more. */
+  holdfastDecideHold(
+    input: ChainRef & { holdId: string; decision: HoldDecision; decisionId: string },
+  ): Promise<HoldOutcome>;
   holdfastReadHold(input: ChainRef & { holdId: string }): Promise<SettledDecision | null>;
   holdfastCloseChain(input: CloseChainInput): Promise<void>;
 }

@@ -1,5 +1,8 @@
 import type { z } from 'zod';
 
+/** The longest deadline of an approval: ten years. */
+export const MAX_DEADLINE_MS = 10 * 365 * 24 * 3_600_000;
+
 /** What a chain asks a person to say yes to. */
 export interface ApprovalRequest<Proposal> {
   /** What kind of thing is to be approved, e.g. `report`: its schema is registered under this name, and lists go by it. */
@@ -51,8 +54,14 @@ export async function checkEdit(
 ): Promise<{ readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: string }> {
   const definition = approvals !== undefined && Object.hasOwn(approvals, category) ? approvals[category] : undefined;
   if (definition === undefined) return { ok: true, value: edit };
-  const parsed = await definition.proposal.safeParseAsync(edit);
-  if (parsed.success) return { ok: true, value: parsed.data };
-  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the edit'}: ${message}`);
+  const problems: string[] = [];
+  try {
+    const parsed = await definition.proposal.safeParseAsync(edit);
+    if (parsed.success) return { ok: true, value: parsed.data };
+    problems.push(...parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the edit'}: ${message}`));
+  } catch (error) {
+    // A refinement of the author's that throws would do so for ever.
+    problems.push(`its schema fails on it (${error instanceof Error ? error.message : String(error)})`);
+  }
   return { ok: false, error: `The edit does not fit the proposals of ${category}: ${problems.join('; ')}.` };
 }

@@ -26,8 +26,28 @@ export interface HoldDecision {
   readonly edit?: unknown;
 }
 
-/** Who decides an approval when its deadline passes. */
+/** Who decides an approval when its deadline passes; nobody else may go by this name. */
 export const DEADLINE = 'deadline';
+
+/**
+ * What is wrong with a decision about a hold, as a sentence; undefined when it can be given. Looks at everything, because
+ * an update or a signal may bring anything.
+ */
+export function flawOf(
+  hold: { readonly id: string; readonly kind: HoldKind },
+  decision: HoldDecision,
+): string | undefined {
+  const { verdict, by, note, edit } = decision;
+  const allowed = verdictsOf(hold.kind);
+  if (!allowed.includes(verdict)) {
+    const kind = hold.kind === 'approval' ? 'an approval' : 'a failure';
+    return `Hold ${hold.id} is ${kind} and takes ${allowed.join(' or ')}, not ${JSON.stringify(verdict)}.`;
+  }
+  if (typeof by !== 'string' || by === '') return 'A decision says who decided, in `by`.';
+  if (by === DEADLINE) return `${JSON.stringify(DEADLINE)} is who decides when nobody does; decide under another name.`;
+  if (note !== undefined && typeof note !== 'string') return 'The note of a decision is a text.';
+  return edit !== undefined && verdict !== 'approve' ? `An edit goes with approve, not with ${verdict}.` : undefined;
+}
 
 /** A decision that stands, with its time (ISO 8601). */
 export interface SettledDecision extends HoldDecision {
@@ -45,8 +65,9 @@ export interface HoldRequest {
   readonly message: string;
   /** What is to be approved. */
   readonly proposal?: unknown;
-  /** When the chain decides by itself (ISO 8601). */
+  /** When it is decided without a person (ISO 8601), and how. */
   readonly deadline?: string;
+  readonly onTimeout?: HoldVerdict;
 }
 
 /** The answer to a decision: the one that counts, and whether it is the caller's. */

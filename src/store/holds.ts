@@ -1,6 +1,7 @@
 import { type Selectable, sql } from 'kysely';
 import { HoldfastError } from '../contracts/errors.js';
 import {
+  DEADLINE,
   type HoldDecision,
   type HoldOutcome,
   type HoldRequest,
@@ -38,7 +39,12 @@ function settled(row: HoldRow): SettledDecision | null {
  * decided before (after a reset, or when the answer to the first call was lost), null while it is open.
  */
 export async function openHold({ db }: Store, scope: HoldScope, hold: HoldRequest): Promise<SettledDecision | null> {
+  const timing = {
+    deadline: hold.deadline === undefined ? null : new Date(hold.deadline),
+    on_timeout: hold.onTimeout ?? null,
+  };
   return db.transaction().execute(async (trx) => {
+    await lockChain(trx, scope);
     await trx
       .insertInto('hold')
       .values({
@@ -51,7 +57,7 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
         call: hold.call,
         message: storable(hold.message),
         proposal: hold.proposal === undefined ? null : JSON.stringify(hold.proposal),
-        deadline: hold.deadline === undefined ? null : new Date(hold.deadline),
+        ...timing,
       })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
@@ -64,25 +70,17 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
       .executeTakeFirstOrThrow();
     // Withdrawn with the end of its chain, which has been reset since: nobody has decided it.
     const withdrawn = row.verdict === WITHDRAWN;
-    if (withdrawn) {
+    const decision = withdrawn ? null : settled(row);
+    if (decision === null) {
+      const undecided = { verdict: null, decided_by: null, decided_at: null, taken_at: null, note: null };
       await trx
         .updateTable('hold')
-        .set({
-          verdict: null,
-          decided_by: null,
-          decided_at: null,
-          taken_at: null,
-          note: null,
-          opened_at: new Date(),
-          deadline: hold.deadline === undefined ? null : new Date(hold.deadline),
-        })
+        // After a reset its time begins anew, as all timers do.
+        .set({ ...timing, ...(withdrawn ? { ...undecided, opened_at: new Date() } : {}) })
         .where('chain_id', '=', scope.chainId)
         .where('first_run_id', '=', scope.firstRunId)
         .where('id', '=', hold.holdId)
         .execute();
-    }
-    const decision = withdrawn ? null : settled(row);
-    if (decision === null) {
       await trx
         .updateTable('chain')
         .set({ state: 'held', content_slot: false })
@@ -94,39 +92,57 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
   });
 }
 
+type Transaction = Parameters<Parameters<ReturnType<Store['db']['transaction']>['execute']>[0]>[0];
+
+/** The chain's row first, as closing does: the same order everywhere, so that no two wait for each other. */
+function lockChain(trx: Transaction, { chainId }: HoldScope) {
+  return trx.selectFrom('chain').select('closed_at').where('id', '=', chainId).forUpdate().executeTakeFirst();
+}
+
 /**
- * Decides a hold, once: the first decision wins, whoever asks and from wherever, and everybody is told which one it is.
- * Returns null when there is no such hold; throws `WRONG_DECISION` for a verdict that its kind does not know.
+ * Decides a hold, once: the first decision wins, whoever asks and from wherever, and everybody is told which one it is. A
+ * decision that comes after the deadline has lost to it, also when no worker has run to say so. The same `decisionId`
+ * is the same decision. Returns null when there is no such hold; throws `WRONG_DECISION` for a verdict that its kind does
+ * not know.
  */
 export async function decideHold(
   { db }: Store,
   scope: HoldScope,
   holdId: string,
   decision: HoldDecision,
+  decisionId: string | null = null,
 ): Promise<HoldOutcome | null> {
   return db.transaction().execute(async (trx) => {
-    // The chain's row first, as closing does: the same order everywhere, so that no two wait for each other.
-    await trx.selectFrom('chain').select('id').where('id', '=', scope.chainId).forUpdate().execute();
+    const chain = await lockChain(trx, scope);
     const row = await trx
       .selectFrom('hold')
       .selectAll()
+      .select(sql<boolean>`deadline < now() AND on_timeout IS NOT NULL`.as('is_overdue'))
       .where('chain_id', '=', scope.chainId)
       .where('first_run_id', '=', scope.firstRunId)
       .where('id', '=', holdId)
       .executeTakeFirst();
     if (row === undefined) return null;
     if (!verdictsOf(row.kind).includes(decision.verdict)) throw wrongVerdict(row, decision.verdict);
-    const earlier = settled(row);
-    if (earlier !== null) return { accepted: false, decision: earlier };
+    // Withdrawn with the end of its chain, which has been reset to a point after the hold was opened: it is open again.
+    const reopened = row.verdict === WITHDRAWN && chain?.closed_at === null;
+    const earlier = reopened ? null : settled(row);
+    if (earlier !== null) {
+      return { accepted: decisionId !== null && row.decision_id === decisionId, decision: earlier };
+    }
+    const late = row.is_overdue && decision.by !== DEADLINE && !reopened;
+    const counts: HoldDecision = late ? { verdict: row.on_timeout as HoldVerdict, by: DEADLINE } : decision;
     const at = new Date();
     await trx
       .updateTable('hold')
       .set({
-        verdict: decision.verdict,
-        decided_by: decision.by,
+        verdict: counts.verdict,
+        decided_by: storable(counts.by),
         decided_at: at,
-        note: decision.note === undefined ? null : storable(decision.note),
-        edit: decision.edit === undefined ? null : JSON.stringify(decision.edit),
+        taken_at: null,
+        note: counts.note === undefined ? null : storable(counts.note),
+        edit: counts.edit === undefined ? null : JSON.stringify(counts.edit),
+        decision_id: late ? null : decisionId,
       })
       .where('chain_id', '=', scope.chainId)
       .where('first_run_id', '=', scope.firstRunId)
@@ -148,7 +164,7 @@ export async function decideHold(
         .where('state', '=', 'held')
         .execute();
     }
-    return { accepted: true, decision: { ...decision, at: at.toISOString() } };
+    return { accepted: !late, decision: { ...counts, at: at.toISOString() } };
   });
 }
 
@@ -176,7 +192,7 @@ export function findHold({ db }: Store, scope: HoldScope, holdId: string): Promi
 /** The decision about a hold, or null while there is none. */
 export async function readDecision(store: Store, scope: HoldScope, holdId: string): Promise<SettledDecision | null> {
   const row = await findHold(store, scope, holdId);
-  return row === undefined ? null : settled(row);
+  return row === undefined || row.verdict === WITHDRAWN ? null : settled(row);
 }
 
 /** Notes that the workflow has taken the decision about a hold, so that it need not be sent again. */

@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely';
 import type { ChainState } from '../contracts/chains.js';
-import type { HoldKind } from '../contracts/holds.js';
+import type { HoldKind, HoldVerdict } from '../contracts/holds.js';
 import type { Lane } from '../contracts/lanes.js';
 import type { Priority } from '../contracts/priority.js';
 
@@ -119,6 +119,10 @@ export interface HoldTable {
   proposal: string | null;
   /** JSON of what was approved in its place. */
   edit: string | null;
+  /** When it is decided without a person, and how. */
   deadline: Date | null;
+  on_timeout: HoldVerdict | null;
+  /** Which decision it was that counted, so that one whose answer was lost is known again; null for the client's. */
+  decision_id: string | null;
   note: string | null;
 }

@@ -25,11 +25,11 @@ export const engineState = {
   calls: {} as Record<string, number>,
   /** How often each (step, input hash) was called in this run: the occurrence of the next call. */
   occurrences: {} as Record<string, number>,
-  /** How many approvals of each category this run has asked for. */
-  approvals: {} as Record<string, number>,
   openHolds: new Map<string, OpenHold>(),
   /** Decisions of this run, so that somebody who comes second is told. */
   decided: new Map<string, SettledDecision>(),
+  /** How many decisions this run has handed to the store. */
+  decisions: 0,
   warnedOfLength: false,
 };
 

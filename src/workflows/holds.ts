@@ -1,5 +1,6 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import {
+  ActivityFailure,
   ApplicationFailure,
   CancellationScope,
   condition,
@@ -7,12 +8,13 @@ import {
   sleep,
   TemporalFailure,
   upsertSearchAttributes,
+  workflowInfo,
 } from '@temporalio/workflow';
 import {
   DEADLINE,
+  flawOf,
   type HoldOutcome,
   type HoldRequest,
-  type HoldVerdict,
   type SettledDecision,
   verdictsOf,
 } from '../contracts/holds.js';
@@ -25,7 +27,7 @@ import { chainRef, engineState, type OpenHold } from './engine-state.js';
  * Parks the calling branch until somebody decides, and returns the decision. The rest of the chain goes on. Returns at
  * once when the store has a decision already, which is so after a reset. Throws `CancelledFailure` with the chain.
  */
-export async function waitAtHold(request: HoldRequest, onDeadline?: OnDeadline): Promise<SettledDecision> {
+export async function waitAtHold(request: HoldRequest, deadlineMs?: number): Promise<SettledDecision> {
   const { holdId } = request;
   const earlier = await callEngine('holdfastOpenHold', { ...chainRef(), ...request }, `hold ${holdId}`);
   if (earlier !== null) {
@@ -36,7 +38,7 @@ export async function waitAtHold(request: HoldRequest, onDeadline?: OnDeadline):
   engineState.openHolds.set(holdId, hold);
   publishHolds();
   try {
-    if (onDeadline !== undefined) await decideAtDeadline(hold, onDeadline);
+    if (deadlineMs !== undefined) await decideAtDeadline(hold, deadlineMs);
     await condition(() => hold.decision !== undefined);
   } finally {
     engineState.openHolds.delete(holdId);
@@ -47,14 +49,8 @@ export async function waitAtHold(request: HoldRequest, onDeadline?: OnDeadline):
   return decision;
 }
 
-/** What is decided, and in how many milliseconds, when no person decides. */
-interface OnDeadline {
-  readonly ms: number;
-  readonly verdict: HoldVerdict;
-}
-
-async function decideAtDeadline(hold: OpenHold, { ms, verdict }: OnDeadline): Promise<void> {
-  const { holdId } = hold.request;
+async function decideAtDeadline(hold: OpenHold, ms: number): Promise<void> {
+  const { holdId, onTimeout = 'reject' } = hold.request;
   const isDecided = () => hold.decision !== undefined;
   const timer = new CancellationScope();
   const inTime = await Promise.race([
@@ -63,14 +59,14 @@ async function decideAtDeadline(hold: OpenHold, { ms, verdict }: OnDeadline): Pr
   ]);
   if (inTime) timer.cancel();
   // The store may know of a decision that was made in time and has not come here: then that one counts.
-  else await decideHold({ holdId, verdict, by: DEADLINE });
+  else await decideHold({ holdId, verdict: onTimeout, by: DEADLINE });
 }
 
 /** Rejects a decision that cannot count, before it is written to history. */
 export function validateDecision(input: DecideHoldInput): void {
-  const isComplete =
-    typeof input?.holdId === 'string' && typeof input.verdict === 'string' && typeof input.by === 'string';
-  if (!isComplete) throw ApplicationFailure.nonRetryable('A decision needs { holdId, verdict, by }.', 'BadDecision');
+  if (typeof input?.holdId !== 'string') {
+    throw ApplicationFailure.nonRetryable('A decision needs { holdId, verdict, by }.', 'BadDecision');
+  }
   const decided = engineState.decided.get(input.holdId) ?? engineState.openHolds.get(input.holdId)?.decision;
   if (decided !== undefined) {
     throw ApplicationFailure.nonRetryable(
@@ -83,25 +79,32 @@ export function validateDecision(input: DecideHoldInput): void {
     const open = [...engineState.openHolds.keys()].join(', ') || 'none';
     throw ApplicationFailure.nonRetryable(`No open hold ${input.holdId}; open holds: ${open}.`, 'HoldNotFound');
   }
-  const allowed = verdictsOf(hold.request.kind);
-  if (!allowed.includes(input.verdict)) {
-    throw ApplicationFailure.nonRetryable(
-      `Hold ${input.holdId} takes ${allowed.join(' or ')}, not ${JSON.stringify(input.verdict)}.`,
-      'WRONG_DECISION',
-    );
-  }
+  const flaw = flawOf({ id: input.holdId, kind: hold.request.kind }, input);
+  if (flaw !== undefined) throw ApplicationFailure.nonRetryable(flaw, 'BadDecision');
 }
 
-/** Decides an open hold. The store is the arbiter, since a client may have decided there while no worker ran. */
+/**
+ * Decides an open hold. The store is the arbiter, since a client may have decided there while no worker ran. Throws an
+ * `ApplicationFailure` for an edit that does not fit.
+ */
 export async function decideHold({ holdId, ...decision }: DecideHoldInput): Promise<HoldOutcome> {
   const hold = engineState.openHolds.get(holdId);
   if (hold === undefined) throw ApplicationFailure.nonRetryable(`No open hold ${holdId}.`, 'HoldNotFound');
-  // Whoever asked is waiting for the answer, also when the chain is cancelled meanwhile.
-  const outcome = await CancellationScope.nonCancellable(() =>
-    callEngine('holdfastDecideHold', { ...chainRef(), holdId, decision }, `decide ${holdId}: ${decision.verdict}`),
-  );
-  hold.decision ??= outcome.decision;
-  return outcome;
+  engineState.decisions += 1;
+  // Not a random id: that would take from the numbers that the author's own ids are made of.
+  const decisionId = `${workflowInfo().runId}-${engineState.decisions}`;
+  const input = { ...chainRef(), holdId, decision, decisionId };
+  try {
+    // Whoever asked is waiting for the answer, also when the chain is cancelled meanwhile.
+    const outcome = await CancellationScope.nonCancellable(() =>
+      callEngine('holdfastDecideHold', input, `decide ${holdId}: ${decision.verdict}`),
+    );
+    hold.decision ??= outcome.decision;
+    return outcome;
+  } catch (error) {
+    // The caller of an update is shown the message of the failure itself, not that an activity failed.
+    throw error instanceof ActivityFailure && error.cause instanceof ApplicationFailure ? error.cause : error;
+  }
 }
 
 /**
@@ -123,7 +126,7 @@ export async function receiveSignal(input: DecideSignalInput | undefined): Promi
 /** The undecided holds that a signal is for. */
 function holdsMeantBy(input: DecideSignalInput | undefined): OpenHold[] {
   const undecided = [...engineState.openHolds.values()].filter(({ decision }) => decision === undefined);
-  if (typeof input?.holdId === 'string') return undecided.filter(({ request }) => request.holdId === input.holdId);
+  if (input?.holdId !== undefined) return undecided.filter(({ request }) => request.holdId === input.holdId);
   const verdict = input?.verdict;
   if (verdict === undefined) return undecided;
   const fitting = undecided.filter(({ request }) => verdictsOf(request.kind).includes(verdict));
@@ -135,20 +138,16 @@ function holdsMeantBy(input: DecideSignalInput | undefined): OpenHold[] {
 async function takeSignal(hold: OpenHold, input: DecideSignalInput | undefined): Promise<void> {
   const { holdId, kind } = hold.request;
   if (input?.verdict !== undefined) {
-    const { verdict, note, edit } = input;
-    if (!verdictsOf(kind).includes(verdict)) {
-      log.warn(
-        `A signal says ${JSON.stringify(verdict)} of hold ${holdId}, which takes ${verdictsOf(kind).join(' or ')}.`,
-      );
-      return;
-    }
-    await decideHold({
-      holdId,
+    const { verdict, by = 'a signal', note, edit } = input;
+    const decision = {
       verdict,
-      by: String(input.by ?? 'a signal'),
-      ...(typeof note === 'string' ? { note } : {}),
+      by,
+      ...(note === undefined ? {} : { note }),
       ...(edit === undefined ? {} : { edit }),
-    });
+    };
+    const flaw = flawOf({ id: holdId, kind }, decision);
+    if (flaw === undefined) await decideHold({ holdId, ...decision });
+    else log.warn(`A signal decides nothing: ${flaw}`);
     return;
   }
   const decision = await callEngine('holdfastReadHold', { ...chainRef(), holdId }, `look up ${holdId}`);

@@ -20,6 +20,7 @@ const app = {
     forked: chain(z.array(z.string())),
     withTimer: chain(z.number()),
     withChild: chain(z.number()),
+    withApproval: chain(z.number()),
     mistaken: chain(z.object({})),
   },
   steps: {
@@ -91,6 +92,18 @@ describe('a chain in the test environment', () => {
     expect(held).toMatchObject({ state: 'held', holds: [{ step: 'echo', reason: 'refusal', message: 'Not this.' }] });
     await environment.client.decide(held.id, { verdict: 'retry', by: 'the test' });
     expect(await environment.wait(held.id)).toMatchObject({ state: 'completed', output: ['well then'] });
+    model.verify();
+  });
+
+  test('waits at its approvals, until somebody decides or their time is skipped', async () => {
+    const model = environment.script({ echo: ['a draft', 'done', 'a draft'] });
+    const { id, state, holds } = await environment.run('withApproval', 7 * DAY_MS);
+    expect([state, holds]).toEqual(['held', [expect.objectContaining({ kind: 'approval' })]]);
+    await environment.client.decide(id, { verdict: 'approve', by: 'ann' });
+    expect(await environment.wait(id)).toMatchObject({ state: 'completed', output: 'done' });
+    const late = await environment.run('withApproval', 7 * DAY_MS);
+    await environment.skipTime('8 days');
+    expect(await environment.wait(late.id)).toMatchObject({ output: 'rejected by deadline' });
     model.verify();
   });
 

@@ -1,5 +1,6 @@
 import { CancellationScope, continueAsNew, executeChild, isCancellation, sleep } from '@temporalio/workflow';
 import type { StepDefinition } from '../../src/contracts/steps.js';
+import { approval } from '../../src/workflows/approvals.js';
 import { proxySteps } from '../../src/workflows/steps.js';
 
 export { analyzeDocument } from '../../src/workflows/analyze-document.js';
@@ -67,4 +68,12 @@ export async function withChild(ms: number): Promise<string> {
 /** Has a mistake in its code. */
 export async function mistaken(): Promise<void> {
   throw new Error('a mistake');
+}
+
+/** Asks for approval between two steps. */
+export async function withApproval(deadlineMs: number): Promise<string> {
+  const { output } = await echo({ text: 'draft' });
+  const decision = await approval({ category: 'draft', proposal: output, deadlineMs });
+  if (!decision.approved) return `rejected by ${decision.by}`;
+  return (await echo({ text: decision.value })).output;
 }

@@ -129,6 +129,7 @@ describe('a step that cannot go on', () => {
         firstRunId: 'r',
         holdId: 'echo-1',
         decision: { verdict: 'retry', by: 'the store' },
+        decisionId: 'd',
       });
       await handle.signal(DECIDE_HOLD_SIGNAL, { holdId: 'echo-1' });
       expect(await handle.result()).toEqual(['echo 1: a']);

@@ -15,6 +15,7 @@ const FOLDERS = {
   activities: { only: ['contracts', 'store', 'models', 'admission'] },
   intake: { only: ['contracts', 'store'] },
   client: { only: ['contracts', 'store', 'intake'] },
+  server: { only: ['contracts', 'client', 'intake', 'store'] },
   config: { only: ['contracts', 'models'] },
   embedded: { only: ['contracts'] },
   workers: { except: ['cli', 'console', 'embedded'] },

@@ -1,12 +1,13 @@
+import type { PayloadCodec } from '@temporalio/common';
 import { shippedApplication } from './agents/shipped.js';
 import { HoldfastClient } from './client/holdfast-client.js';
-import { linkTemporal, type TemporalTarget } from './client/temporal-link.js';
+import { linkTemporal, type TemporalLink, type TemporalTarget } from './client/temporal-link.js';
 import { type HoldfastConfig, type LoadConfigOptions, loadConfig } from './config/index.js';
 import type { Application } from './contracts/chain-definition.js';
 import { HoldfastError } from './contracts/errors.js';
 import { readStack } from './embedded/stack-files.js';
 import { contextWindowOf } from './models/context-windows.js';
-import { openStore } from './store/database.js';
+import { openStore, type Store, type StoreOptions } from './store/database.js';
 import { createPayloadCodec } from './store/payload-codec.js';
 
 /**
@@ -59,16 +60,32 @@ export function applicationOf(config: HoldfastConfig): Application {
   return config.app ?? shippedApplication;
 }
 
+/** A client, and the connections that it stands on. */
+export interface ConnectedParts extends Connected {
+  readonly store: Store;
+  readonly temporal: TemporalLink;
+  readonly codec: PayloadCodec;
+}
+
 /** A client on given targets. `close` ends its connections. */
 export function connectClient(config: HoldfastConfig, targets: Targets): Connected {
-  const store = openStore(targets.databaseUrl, { maxConnections: 4 });
-  const temporal = linkTemporal(targets.temporal, createPayloadCodec(store));
+  return connectParts(config, targets, { maxConnections: 4 });
+}
+
+/** The same with its connections, for a process that serves others. */
+export function connectParts(config: HoldfastConfig, targets: Targets, options: StoreOptions): ConnectedParts {
+  const store = openStore(targets.databaseUrl, options);
+  const codec = createPayloadCodec(store);
+  const temporal = linkTemporal(targets.temporal, codec);
   const limits = {
     maxInputBytes: config.maxInputBytes,
     contextWindowOf: (model: string) => contextWindowOf(model, config.contextWindows)?.contextTokens ?? null,
   };
   return {
     client: new HoldfastClient({ store, temporal, app: applicationOf(config), limits }),
+    store,
+    temporal,
+    codec,
     close: async () => {
       await temporal.close();
       await store.close();

@@ -20,7 +20,8 @@ export function startDevStack(
     ...(temporal.kind === 'external' ? { temporalAddress: temporal.address } : {}),
     ...(database.kind === 'external' ? { databaseUrl: database.url } : {}),
     ...(model.kind === 'anthropic' ? { model: { url: model.baseUrl ?? null } } : {}),
-    ports: config.ports,
+    // 0 is any that is free, as it is for a port that is not named.
+    ports: { ...config.ports, http: config.ports.http || undefined },
     workers: config.workers,
     workerEnv: {
       // The workers see the simulator as any provider; what it allows is known only here.

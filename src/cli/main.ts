@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addChainCommands } from './commands/chains.js';
 import { addProcessCommands } from './commands/processes.js';
+import { addServerCommand } from './commands/server.js';
 import { reportError } from './output.js';
 
 /** The program with all its commands. Each sets `process.exitCode`; none ends the process itself. */
@@ -16,6 +17,7 @@ export function createProgram(): Command {
     .showHelpAfterError()
     .exitOverride();
   addProcessCommands(program);
+  addServerCommand(program);
   addChainCommands(program);
   return program;
 }

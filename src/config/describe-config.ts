@@ -4,10 +4,11 @@ const HIDDEN = '***';
 
 /** The configuration as plain data that can be shown and logged: without passwords, keys, certificates and metadata. */
 export function describeConfig(config: HoldfastConfig): Record<string, unknown> {
-  const { temporal, database, model, app, ...rest } = config;
+  const { temporal, database, model, http, app, ...rest } = config;
   return {
     ...rest,
     temporal: describeTemporal(temporal),
+    http: { ...http, ...(http.token === undefined ? {} : { token: HIDDEN }) },
     database: database.kind === 'external' ? { ...database, url: withoutLogin(database.url) } : database,
     model:
       model.kind === 'anthropic'

@@ -14,6 +14,10 @@ const VARIABLES: Readonly<Record<string, string>> = {
   'ports.ui': 'HOLDFAST_TEMPORAL_UI_PORT',
   'ports.postgres': 'HOLDFAST_POSTGRES_PORT',
   'ports.model': 'HOLDFAST_MODEL_PORT',
+  'ports.http': 'HOLDFAST_HTTP_PORT',
+  'http.host': 'HOLDFAST_HTTP_HOST',
+  'http.token': 'HOLDFAST_HTTP_TOKEN',
+  'http.uiOrigins': 'HOLDFAST_UI_ORIGINS',
   'quota.requestsPerMinute': 'HOLDFAST_REQUESTS_PER_MINUTE',
   'quota.tokensPerMinute': 'HOLDFAST_TOKENS_PER_MINUTE',
   'lanes.fast.retries': 'HOLDFAST_FAST_RETRIES',
@@ -82,7 +86,7 @@ function settingsOf(said: readonly { field: string; source: string; value: strin
 }
 
 function numeric(field: string): boolean {
-  return !['directory', 'temporal', 'database', 'model', 'metricsAddress'].includes(field.split('.')[0] ?? '');
+  return !['directory', 'temporal', 'database', 'model', 'http', 'metricsAddress'].includes(field.split('.')[0] ?? '');
 }
 
 /** The number, or the text when it is none, for the schema to refuse. */

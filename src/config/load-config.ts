@@ -9,7 +9,7 @@ import { fileSettings } from './config-file.js';
 import { type Environment, environmentSettings, flagSettings } from './environment.js';
 import type { Settings } from './settings-schema.js';
 import { temporalConfig } from './temporal-profile.js';
-import type { ConfigFlags, HoldfastConfig, ModelConfig, QuotaConfig } from './types.js';
+import type { ConfigFlags, HoldfastConfig, HttpConfig, ModelConfig, QuotaConfig } from './types.js';
 
 export interface LoadConfigOptions {
   /** Default: none. */
@@ -48,6 +48,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     database: databaseUrl === undefined ? { kind: 'embedded' } : { kind: 'external', url: databaseUrl },
     model,
     ports: over(said.map(({ ports }) => ports)),
+    http: httpConfig(over(said.map(({ http }) => http))),
     quota: {
       ...(model.kind === 'simulated' ? SIMULATED_QUOTA : DEFAULT_QUOTA),
       ...over(said.map(({ quota }) => quota)),
@@ -82,6 +83,12 @@ function modelConfig(said: readonly Settings[]): ModelConfig {
     'Set ANTHROPIC_API_KEY; only servers on this machine go without one.',
   );
 }
+
+function httpConfig({ host = '127.0.0.1', token, uiOrigins }: NonNullable<Settings['http']>): HttpConfig {
+  return { host, ...(token === undefined ? {} : { token }), uiOrigins: uiOrigins?.split(',').map(trimmed) ?? [] };
+}
+
+const trimmed = (text: string): string => text.trim();
 
 function isLoopback(url: string): boolean {
   const { hostname } = new URL(url);

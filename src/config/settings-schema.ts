@@ -21,6 +21,10 @@ const url = (protocols: readonly string[], example: string) =>
   });
 
 const port = whole(1, 65_535);
+const origins = text.refine(
+  (value) => value.split(',').every((part) => URL.canParse(part) && new URL(part).origin === part.trim()),
+  'expected origins like http://127.0.0.1:8233, with commas between them',
+);
 const lane = z.strictObject({
   retries: whole(0, 100).optional(),
   initialDelayMs: milliseconds(0).optional(),
@@ -60,6 +64,14 @@ export const settingsSchema = z.strictObject({
       ui: port.optional(),
       postgres: port.optional(),
       model: port.optional(),
+      http: whole(0, 65_535).optional(),
+    })
+    .optional(),
+  http: z
+    .strictObject({
+      host: text.regex(/^[^\s/]+$/, 'expected an address or a host name').optional(),
+      token: headerText.min(16, 'expected at least 16 characters').optional(),
+      uiOrigins: origins.optional(),
     })
     .optional(),
   quota: z.strictObject({ requestsPerMinute: whole(1).optional(), tokensPerMinute: whole(1).optional() }).optional(),
@@ -97,4 +109,5 @@ export const SECRET_FIELDS: readonly string[] = [
   'temporal.apiKey',
   'temporal.tls',
   'temporal.metadata',
+  'http.token',
 ];

@@ -35,6 +35,18 @@ export interface PortsConfig {
   readonly ui?: number;
   readonly postgres?: number;
   readonly model?: number;
+  /** Of the HTTP API, also outside the embedded stack. Default: 7400, in the embedded stack only if it is free. */
+  readonly http?: number;
+}
+
+/** Where the HTTP API listens and who may use it. */
+export interface HttpConfig {
+  /** Default: 127.0.0.1. Any other than a loopback one needs a token. */
+  readonly host: string;
+  /** What callers send as `Authorization: Bearer`; at least 16 characters. Default: none, and whoever reaches it may use it. */
+  readonly token?: string;
+  /** Origins of Temporal's UI, whose pages may ask for what payloads stand for. Default: none, in the embedded stack its UI. */
+  readonly uiOrigins: readonly string[];
 }
 
 /** The configuration in force, complete and checked. */
@@ -48,6 +60,7 @@ export interface HoldfastConfig {
   /** Default: simulated. */
   readonly model: ModelConfig;
   readonly ports: PortsConfig;
+  readonly http: HttpConfig;
   /** Per worker process and quota group. Default: 60 and 90,000; for the simulated model its own limits, 1,000 and 540,000. */
   readonly quota: QuotaConfig;
   /** Quota group by exact model id. Default: each model that Holdfast knows is a group of its own. */
@@ -83,6 +96,8 @@ export interface HoldfastSettings {
   readonly database?: { readonly url?: string };
   readonly model?: { readonly baseUrl?: string; readonly apiKey?: string };
   readonly ports?: PortsConfig;
+  /** `uiOrigins` is one text, with commas between several. */
+  readonly http?: { readonly host?: string; readonly token?: string; readonly uiOrigins?: string };
   readonly quota?: Partial<QuotaConfig>;
   readonly quotaGroups?: Readonly<Record<string, string>>;
   readonly lanes?: Partial<Readonly<Record<Lane, Partial<LanePolicy>>>>;

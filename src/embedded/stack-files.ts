@@ -11,6 +11,7 @@ export interface StackReady {
   readonly databaseUrl: string;
   /** Null when the SDK's own default is used, that is Claude itself. */
   readonly modelUrl: string | null;
+  /** Null until the HTTP API serves for the first time. */
   readonly httpUrl: string | null;
   /** Null for a part that is external or not there at the moment. */
   readonly processes: {
@@ -18,6 +19,7 @@ export interface StackReady {
     readonly temporal: number | null;
     readonly postgres: number | null;
     readonly model: number | null;
+    readonly server: number | null;
   };
 }
 

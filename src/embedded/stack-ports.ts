@@ -7,16 +7,18 @@ export interface StackPorts {
   readonly ui: number;
   readonly postgres: number;
   readonly model: number;
+  readonly http: number;
 }
 
 /** Temporal's own defaults; PostgreSQL one above its default, which a system's server often has. */
-const PREFERRED: StackPorts = { temporal: 7233, ui: 8233, postgres: 5433, model: 8787 };
+const PREFERRED: StackPorts = { temporal: 7233, ui: 8233, postgres: 5433, model: 8787, http: 7400 };
 
 const LABELS: Readonly<Record<keyof StackPorts, string>> = {
   temporal: "Temporal's frontend",
   ui: "Temporal's web UI",
   postgres: 'PostgreSQL',
   model: 'the simulated Claude',
+  http: 'the HTTP API',
 };
 
 /**

@@ -41,10 +41,12 @@ export interface StackOptions {
   readonly workers?: number;
   /** Written once everything serves and after each change, with mode 0600; removed by a clean stop. */
   readonly readyFile?: string;
-  /** Added to the environment of the workers. */
+  /** Added to the environment of the workers and of the HTTP API. */
   readonly workerEnv?: NodeJS.ProcessEnv;
   /** Node's arguments for a worker. Default: `bin/holdfast.mjs worker`. */
   readonly workerCommand?: readonly string[];
+  /** Node's arguments for the HTTP API. Default: `bin/holdfast.mjs server`. */
+  readonly serverCommand?: readonly string[];
   /** Node's arguments for the simulated Claude. Default: `bin/holdfast.mjs simulated-claude --port PORT`. */
   readonly simulatedClaudeCommand?: (port: number) => readonly string[];
   /** Called when PostgreSQL serves and before a worker starts; a rejection fails the start. */
@@ -59,7 +61,7 @@ export interface StackOptions {
 
 export interface Stack {
   readonly ready: StackReady;
-  /** Workers first, then the model, Temporal and PostgreSQL; resolves when all are gone. */
+  /** Workers and the HTTP API first, then the model, Temporal and PostgreSQL; resolves when all are gone. */
   stop(): Promise<void>;
   /** Ends everything at once by force; for a second Ctrl-C. */
   kill(): Promise<void>;
@@ -112,8 +114,15 @@ class RunningStack implements Stack {
   #postgres: KeptPart<PostgresServer> | null = null;
   #temporal: KeptPart<TemporalServer> | null = null;
   #model: KeptPart<NodePart> | null = null;
+  #server: KeptPart<NodePart> | null = null;
   #workers: KeptPart<NodePart>[] = [];
-  #addresses = { temporal: '', ui: null as string | null, database: '', model: null as string | null };
+  #addresses = {
+    temporal: '',
+    ui: null as string | null,
+    database: '',
+    model: null as string | null,
+    http: null as string | null,
+  };
   #complete = false;
   #stopped: Promise<void> | null = null;
 
@@ -131,12 +140,13 @@ class RunningStack implements Stack {
       temporalUiUrl: this.#addresses.ui,
       databaseUrl: this.#addresses.database,
       modelUrl: this.#addresses.model,
-      httpUrl: null,
+      httpUrl: this.#addresses.http,
       processes: {
         worker: this.#workers.flatMap(({ current }) => (current ? [current.pid] : [])),
         temporal: this.#temporal?.current?.pid ?? null,
         postgres: this.#postgres?.current?.pid ?? null,
         model: this.#model?.current?.pid ?? null,
+        server: this.#server?.current?.pid ?? null,
       },
     };
   }
@@ -149,6 +159,7 @@ class RunningStack implements Stack {
       ...(this.options.temporalAddress ? [] : (['temporal', 'ui'] as const)),
       ...(this.options.databaseUrl ? [] : (['postgres'] as const)),
       ...(this.options.model ? [] : (['model'] as const)),
+      'http',
     ];
     const ports = await choosePorts(directory, needed, this.options.ports ?? {}, log);
     // All three settle before a failure goes on: a part that is still starting could not be stopped.
@@ -158,7 +169,8 @@ class RunningStack implements Stack {
       this.#startModel(ports.model),
     ]);
     for (const result of starts) if (result.status === 'rejected') throw result.reason;
-    await this.#startWorkers();
+    const users = await Promise.allSettled([this.#startWorkers(), this.#startServer(ports.http)]);
+    for (const result of users) if (result.status === 'rejected') throw result.reason;
     this.#complete = true;
     this.#publish();
   }
@@ -177,8 +189,8 @@ class RunningStack implements Stack {
   async #stopInOrder(): Promise<void> {
     if (this.#complete) for (const file of this.#files()) rmSync(file, { force: true });
     this.#complete = false;
-    for (const part of [this.#model, this.#temporal, this.#postgres, ...this.#workers]) part?.retire();
-    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    for (const part of [this.#model, this.#temporal, this.#postgres, this.#server, ...this.#workers]) part?.retire();
+    await Promise.all([this.#server, ...this.#workers].map((part) => part?.stop()));
     await this.#model?.stop();
     await this.#temporal?.stop();
     await this.#postgres?.stop();
@@ -218,6 +230,7 @@ class RunningStack implements Stack {
           port: ports.temporal,
           uiPort: ports.ui,
           namespace: temporalNamespace,
+          codecUrl: `http://127.0.0.1:${ports.http}/codec`,
           env,
           onSpawn: this.#onSpawn,
           signal: aborted,
@@ -247,7 +260,7 @@ class RunningStack implements Stack {
   async #startWorkers(): Promise<void> {
     const { workers = 1, workerCommand, directory } = this.options;
     const args = workerCommand ?? [BIN, 'worker'];
-    const env = this.#workerEnv();
+    const env = this.#userEnv();
     this.#workers = Array.from({ length: workers }, (_, index) => {
       const name = `worker-${index + 1}`;
       return this.#keep(name, (signal) =>
@@ -258,7 +271,33 @@ class RunningStack implements Stack {
     for (const result of starts) if (result.status === 'rejected') throw result.reason;
   }
 
-  #workerEnv(): NodeJS.ProcessEnv {
+  async #startServer(port: number): Promise<void> {
+    const { serverCommand, directory, env } = this.options;
+    const { ui } = this.#addresses;
+    const args = serverCommand ?? [BIN, 'server'];
+    const origins = ui === null ? undefined : `${ui},${ui.replace('127.0.0.1', 'localhost')}`;
+    const serverEnv = {
+      ...this.#userEnv(),
+      HOLDFAST_HTTP_PORT: String(port),
+      HOLDFAST_UI_ORIGINS: env.HOLDFAST_UI_ORIGINS || origins,
+    };
+    this.#server = this.#keep('The HTTP API', (signal) =>
+      startNodePart({
+        name: 'server',
+        args,
+        env: serverEnv,
+        directory,
+        stopTimeoutMs: 15_000,
+        onSpawn: this.#onSpawn,
+        signal,
+      }),
+    );
+    await requireFreePort(port, 'the HTTP API', 'Stop the program that listens there, or name another port.');
+    this.#addresses.http = (await this.#server.start()).url;
+  }
+
+  /** The environment of the parts that use the others. */
+  #userEnv(): NodeJS.ProcessEnv {
     const { temporal, database, model } = this.#addresses;
     return {
       ...this.options.env,

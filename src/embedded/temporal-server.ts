@@ -16,6 +16,8 @@ export interface TemporalServerOptions {
   readonly uiPort: number;
   /** Default: `default`. */
   readonly namespace?: string;
+  /** What the web UI asks for what payloads stand for. Default: nobody. */
+  readonly codecUrl?: string;
   readonly env: NodeJS.ProcessEnv;
   readonly onSpawn?: OnSpawn;
   readonly signal?: AbortSignal;
@@ -51,7 +53,7 @@ const PORT_REMEDY = 'Stop the program that listens there, or choose other ports 
  * @throws HoldfastError `PORT_IN_USE`, `DIRECTORY_DAMAGED`, `PART_FAILED`
  */
 export async function startTemporalServer(options: TemporalServerOptions): Promise<TemporalServer> {
-  const { directory, port, uiPort, namespace = 'default', signal } = options;
+  const { directory, port, uiPort, namespace = 'default', codecUrl, signal } = options;
   const database = join(directory, 'temporal.db');
   const unfinished = join(directory, 'temporal.db.unfinished');
   const logFile = join(directory, 'logs', 'temporal.log');
@@ -73,6 +75,7 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
       ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort)],
       ...['--db-filename', database, '--log-level', 'warn'],
       ...(namespace === 'default' ? [] : ['--namespace', namespace]),
+      ...(codecUrl === undefined ? [] : ['--ui-codec-endpoint', codecUrl]),
       ...SQLITE_PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma]),
       ...DYNAMIC_CONFIG.flatMap((value) => ['--dynamic-config-value', value]),
     ],

@@ -23,6 +23,7 @@ export const PLANTED: Record<string, Tree> = {
   'activities-imports-only-its-own': importing('src/activities/plan.ts', 'intake/validate'),
   'intake-imports-only-its-own': importing('src/intake/validate.ts', 'client/submit'),
   'client-imports-only-its-own': importing('src/client/submit.ts', 'workers/worker'),
+  'server-imports-only-its-own': importing('src/server/routes.ts', 'cli/output'),
   'config-imports-only-its-own': importing('src/config/environment.ts', 'embedded/stack'),
   'embedded-imports-only-its-own': importing('src/embedded/stack.ts', 'store/rows'),
   'workers-imports-no-console-embedded': importing('src/workers/worker.ts', 'embedded/stack'),

@@ -12,7 +12,9 @@ beforeAll(async () => {
 afterAll(() => stack?.stop());
 
 const pidsOf = ({ processes }: StackReady): number[] =>
-  [...processes.worker, processes.temporal, processes.postgres, processes.model].filter((pid) => pid !== null);
+  Object.values(processes)
+    .flat()
+    .filter((pid) => pid !== null);
 
 const document =
   'Lighthouses stand on rocks. Their lamps turn at night. Ships see them from afar. Keepers lived in them.';
@@ -55,6 +57,7 @@ describe('dev', () => {
     expect(ready.processes.worker).toHaveLength(2);
     expect(pidsOf(ready).every((pid) => identifyProcess(pid) !== null)).toBe(true);
     expect((await fetch(ready.temporalUiUrl as string)).status).toBe(200);
+    expect((await fetch(`${ready.httpUrl}/healthz`)).status).toBe(200);
   });
 
   test('serves commands that are given the addresses of its parts instead of its directory', async () => {

@@ -31,7 +31,12 @@ async function occupyPort(): Promise<{ readonly server: Server; readonly port: s
 describe('dev that cannot start says why, and leaves no process and no ready file, when', () => {
   test('a named port is in use', async () => {
     const { server, port } = await occupyPort();
-    const parts = { POSTGRES: 'PostgreSQL', MODEL: 'the simulated Claude', TEMPORAL_UI: "Temporal's web UI" };
+    const parts = {
+      POSTGRES: 'PostgreSQL',
+      MODEL: 'the simulated Claude',
+      TEMPORAL_UI: "Temporal's web UI",
+      HTTP: 'the HTTP API',
+    };
     await Promise.all(
       Object.entries(parts).map(async ([name, part]) => {
         const result = await dev(join(directory, name), { [`HOLDFAST_${name}_PORT`]: port });

@@ -54,14 +54,18 @@ export async function occupyPort(wanted = 0): Promise<{ port: number; close: () 
 
 const SERVE = "process.send({ type: 'ready', url: 'http://127.0.0.1:' + port })";
 
-/** Options of a stack whose worker and model are small programs that only say that they are ready. */
+/** Options of a stack whose worker, HTTP API and model are small programs that only say that they are ready. */
 export function stackWithStandIns(
   directory: string,
-): Pick<StackOptions, 'directory' | 'env' | 'workerCommand' | 'simulatedClaudeCommand'> {
+): Pick<StackOptions, 'directory' | 'env' | 'workerCommand' | 'serverCommand' | 'simulatedClaudeCommand'> {
   return {
     directory,
     env: process.env,
     workerCommand: ['-e', "setInterval(() => {}, 1000); process.send({ type: 'ready' })"],
+    serverCommand: [
+      '-e',
+      `const port = Number(process.env.HOLDFAST_HTTP_PORT); require('http').createServer((q, r) => r.end(process.env.HOLDFAST_UI_ORIGINS)).listen(port, '127.0.0.1', () => ${SERVE})`,
+    ],
     simulatedClaudeCommand: (port) => [
       '-e',
       `const port = ${port}; require('http').createServer((q, r) => r.end('ok')).listen(port, '127.0.0.1', () => ${SERVE})`,

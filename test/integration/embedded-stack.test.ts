@@ -15,8 +15,8 @@ import {
 } from './embedded-fixtures.js';
 
 function pidsOf({ processes }: StackReady): number[] {
-  const { worker, temporal, postgres, model } = processes;
-  return [...worker, temporal, postgres, model].filter((pid) => pid !== null);
+  const { worker, temporal, postgres, model, server } = processes;
+  return [...worker, temporal, postgres, model, server].filter((pid) => pid !== null);
 }
 
 /** Everything that runs with this directory in its command line, its working directory or its list of children. */
@@ -79,14 +79,21 @@ describe('the embedded stack', () => {
       () => `all parts run again; the stack said: ${lines.join(' ')}`,
       () => {
         const now = pidsOf(readReady());
-        return now.length === 5 && now.every((pid) => !pidsOf(first).includes(pid) && identifyProcess(pid) !== null);
+        return now.length === 6 && now.every((pid) => !pidsOf(first).includes(pid) && identifyProcess(pid) !== null);
       },
     );
     const second = readReady();
     expect({ ...second, processes: null }).toEqual({ ...first, processes: null });
     expect(await (await fetch(first.modelUrl!)).text()).toBe('ok');
     expect((await fetch(first.temporalUiUrl!)).status).toBe(200);
-    for (const name of ['Temporal', 'PostgreSQL', 'The simulated Claude', 'worker-1', 'worker-2'])
+    const uiPort = new URL(first.temporalUiUrl!).port;
+    const uiOrigins = `http://127.0.0.1:${uiPort},http://localhost:${uiPort}`;
+    expect(await (await fetch(first.httpUrl!)).text()).toBe(uiOrigins);
+    // Temporal's UI asks the HTTP API for what is stored by reference, without anybody's set-up.
+    expect(await (await fetch(`${first.temporalUiUrl}/api/v1/settings`)).json()).toMatchObject({
+      Codec: { Endpoint: `${first.httpUrl}/codec` },
+    });
+    for (const name of ['Temporal', 'PostgreSQL', 'The simulated Claude', 'The HTTP API', 'worker-1', 'worker-2'])
       expect(lines.filter((line) => line.startsWith(`${name} died (ended by SIGKILL)`))).toHaveLength(1);
 
     await stack.stop();

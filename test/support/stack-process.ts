@@ -90,9 +90,10 @@ export class StackProcess {
     });
   }
 
-  private isComplete({ worker, temporal, postgres, model }: StackReady['processes']): boolean {
+  private isComplete({ worker, temporal, postgres, model, server }: StackReady['processes']): boolean {
     const { HOLDFAST_WORKERS, TEMPORAL_ADDRESS, DATABASE_URL, ANTHROPIC_BASE_URL } = this.environment;
     return (
+      server !== null &&
       (worker.length > 0 || HOLDFAST_WORKERS === '0') &&
       (temporal !== null || TEMPORAL_ADDRESS !== undefined) &&
       (postgres !== null || DATABASE_URL !== undefined) &&
@@ -155,7 +156,7 @@ export class StackProcess {
 
 /** Named ports, because two stacks that start at the same moment would both prefer the same ones. */
 async function freePorts(): Promise<NodeJS.ProcessEnv> {
-  const names = ['TEMPORAL', 'TEMPORAL_UI', 'POSTGRES', 'MODEL'];
+  const names = ['TEMPORAL', 'TEMPORAL_UI', 'POSTGRES', 'MODEL', 'HTTP'];
   const ports = await Promise.all(names.map(() => findFreePort()));
   return Object.fromEntries(names.map((name, index) => [`HOLDFAST_${name}_PORT`, String(ports[index])]));
 }

@@ -23,6 +23,7 @@ test('everything has a default, and every part is embedded', async () => {
     database: { kind: 'embedded' },
     model: { kind: 'simulated' },
     ports: {},
+    http: { host: '127.0.0.1', uiOrigins: [] },
     quota: { requestsPerMinute: 1_000, tokensPerMinute: 540_000 },
     quotaGroups: {
       'claude-sonnet-5-5': 'claude-sonnet-5-5',
@@ -72,6 +73,10 @@ describe('variables', () => {
     ['HOLDFAST_TEMPORAL_UI_PORT', '7001', { ports: { ui: 7001 } }],
     ['HOLDFAST_POSTGRES_PORT', '7002', { ports: { postgres: 7002 } }],
     ['HOLDFAST_MODEL_PORT', '7003', { ports: { model: 7003 } }],
+    ['HOLDFAST_HTTP_PORT', '0', { ports: { http: 0 } }],
+    ['HOLDFAST_HTTP_HOST', '0.0.0.0', { http: { host: '0.0.0.0', uiOrigins: [] } }],
+    ['HOLDFAST_HTTP_TOKEN', 'sixteen-letters!', { http: { token: 'sixteen-letters!' } }],
+    ['HOLDFAST_UI_ORIGINS', 'http://a:1, https://b', { http: { uiOrigins: ['http://a:1', 'https://b'] } }],
     ['HOLDFAST_REQUESTS_PER_MINUTE', '5', { quota: { requestsPerMinute: 5 } }],
     ['HOLDFAST_TOKENS_PER_MINUTE', '5', { quota: { tokensPerMinute: 5 } }],
     ['HOLDFAST_FAST_RETRIES', '0', { lanes: { fast: { retries: 0 } } }],
@@ -108,6 +113,10 @@ describe('variables', () => {
     ['HOLDFAST_CALL_TIMEOUT_MS', '99999999999', 'expected at most 2147483647.'],
     ['HOLDFAST_MODEL_PORT', '70000', 'HOLDFAST_MODEL_PORT is "70000": expected at most 65535.'],
     ['HOLDFAST_TOKENS_PER_MINUTE', '0x10', 'expected a number.'],
+    ['HOLDFAST_HTTP_HOST', 'http://h', 'HOLDFAST_HTTP_HOST is "http://h": expected an address or a host name.'],
+    ['HOLDFAST_HTTP_TOKEN', 'short-secret', 'HOLDFAST_HTTP_TOKEN: expected at least 16 characters.'],
+    ['HOLDFAST_UI_ORIGINS', 'http://a:1/', 'HOLDFAST_UI_ORIGINS is "http://a:1/": expected origins like'],
+    ['HOLDFAST_UI_ORIGINS', 'a:1', 'HOLDFAST_UI_ORIGINS is "a:1": expected origins like'],
     ['ANTHROPIC_BASE_URL', 'api.example.com', 'ANTHROPIC_BASE_URL is "api.example.com": expected a URL like https://'],
     ['DATABASE_URL', 'mysql://u:secret@h/db', 'DATABASE_URL: expected a URL like postgresql://'],
     ['ANTHROPIC_API_KEY', 'sk secret', 'ANTHROPIC_API_KEY: expected printable ASCII'],
@@ -196,6 +205,7 @@ describe('describeConfig', () => {
     const env = {
       DATABASE_URL: 'postgresql://me:secret-4@host/db?sslpassword=secret-5',
       ANTHROPIC_API_KEY: 'secret-6',
+      HOLDFAST_HTTP_TOKEN: 'secret-8-in-full',
       ANTHROPIC_BASE_URL: 'https://me:secret-7@gateway.example',
     };
     const text = JSON.stringify(describeConfig(await load(env, { cwd })));

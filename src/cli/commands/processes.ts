@@ -10,7 +10,9 @@ import { untilStopped } from '../until-stopped.js';
 export function addProcessCommands(program: Command): void {
   program
     .command('dev')
-    .description('run the embedded stack in the foreground: Temporal, PostgreSQL, simulated Claude, a worker')
+    .description(
+      'run the embedded stack in the foreground: Temporal, PostgreSQL, simulated Claude, a worker, the HTTP API',
+    )
     .option('--ready-file <file>', 'write addresses and process ids there once everything serves')
     .option('--workers <number>', 'worker processes (default: 1)')
     .action(dev);
@@ -38,10 +40,11 @@ async function dev(flags: { readyFile?: string }, command: Command): Promise<voi
     },
   );
   if (stack === undefined) return note('Stopped before it was ready.');
-  const { temporalAddress, temporalUiUrl, modelUrl } = stack.ready;
+  const { temporalAddress, temporalUiUrl, modelUrl, httpUrl } = stack.ready;
   note(`Temporal ${temporalAddress}${temporalUiUrl === null ? '' : `, its UI ${temporalUiUrl}`}`);
   const model = stack.ready.processes.model === null ? 'Model' : 'Simulated Claude';
   if (modelUrl !== null) note(`${model} ${modelUrl}`);
+  note(`HTTP API ${httpUrl}`);
   note('Ready. Ctrl-C stops everything; state stays.');
   await stop.requested;
   void stop.again.then(() => stack.kill());

@@ -1,0 +1,69 @@
+import type { Context } from 'hono';
+import { type ErrorCode, HoldfastError } from '../contracts/errors.js';
+
+/** Statuses of the errors that Holdfast's own code throws. */
+export const STATUS_OF = {
+  BAD_USAGE: 400,
+  INVALID_INPUT: 400,
+  UNKNOWN_CHAIN: 400,
+  CHAIN_NOT_FOUND: 404,
+  HOLD_NOT_FOUND: 404,
+  KEY_CONFLICT: 409,
+  NOT_HELD: 409,
+  ALREADY_CLOSED: 409,
+  ALREADY_DECIDED: 409,
+  WRONG_DECISION: 409,
+  INPUT_TOO_LARGE: 413,
+  FAILED: 500,
+  PORT_IN_USE: 500,
+  DIRECTORY_IN_USE: 500,
+  DIRECTORY_DAMAGED: 500,
+  PART_FAILED: 500,
+  PART_MISSING: 500,
+  BAD_CONFIGURATION: 500,
+  SCHEMA_VERSION: 503,
+  STORE_UNREACHABLE: 503,
+  TEMPORAL_UNREACHABLE: 503,
+} as const satisfies Record<ErrorCode, number>;
+
+/** Statuses of what only HTTP knows. */
+const HTTP_STATUS_OF = {
+  UNAUTHORIZED: 401,
+  FORBIDDEN: 403,
+  NO_SUCH_ROUTE: 404,
+  METHOD_NOT_ALLOWED: 405,
+  NOT_JSON: 415,
+} as const;
+
+/** An error as every route answers it. */
+export interface ErrorBody {
+  readonly error: { readonly code: string; readonly message: string; readonly remedy: string };
+}
+
+/** Refuses a request that no route gets to see. */
+export function refuse(
+  c: Context,
+  code: keyof typeof HTTP_STATUS_OF,
+  message: string,
+  remedy: string,
+  headers: Record<string, string> = {},
+): Response {
+  const body: ErrorBody = { error: { code, message, remedy } };
+  return c.json(body, HTTP_STATUS_OF[code], headers);
+}
+
+/** Answers what a route threw. What is not an error for people is a defect of ours: callers see no more than that. */
+export function answerError(c: Context, error: unknown, log: (line: string) => void): Response {
+  if (error instanceof HoldfastError) {
+    const { code, message, remedy } = error;
+    const body: ErrorBody = { error: { code, message, remedy } };
+    return c.json(body, STATUS_OF[code]);
+  }
+  // Neither the query nor the body: both may hold what is nobody's business.
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log(`${c.req.method} ${c.req.path} failed: ${what}`);
+  const body: ErrorBody = {
+    error: { code: 'INTERNAL', message: 'Holdfast failed to answer.', remedy: "See the server's log." },
+  };
+  return c.json(body, 500);
+}

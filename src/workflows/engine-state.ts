@@ -27,6 +27,9 @@ export const engineState = {
   occurrences: {} as Record<string, number>,
   /** How many approvals of each category this run has asked for. */
   approvals: {} as Record<string, number>,
+  /** Calls that are open, as `step call`, and how many of each step this run has finished: for people. */
+  openSteps: new Set<string>(),
+  finishedSteps: {} as Record<string, number>,
   openHolds: new Map<string, OpenHold>(),
   /** Decisions of this run, so that somebody who comes second is told. */
   decided: new Map<string, SettledDecision>(),

@@ -81,9 +81,14 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
       const success = await findSuccess(store, journalKey(id, call));
       if (success !== undefined) {
         await recordReuse(store, success, runId);
-        return { kind: 'reuse', result: JSON.parse(success.result as string) as StepResult<unknown> };
+        return {
+          tenant: chain.tenant,
+          kind: 'reuse',
+          result: JSON.parse(success.result as string) as StepResult<unknown>,
+        };
       }
-      return planCall(call, { tenant: chain.tenant, priority: chain.priority }, steps, routing);
+      const { tenant, priority } = chain;
+      return { tenant, ...planCall(call, { tenant, priority }, steps, routing) };
     },
 
     async holdfastOpenHold(hold) {

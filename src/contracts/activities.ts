@@ -27,7 +27,10 @@ export interface StepCall extends StepCallId, ChainRef {
 }
 
 /** What the sandbox cannot know: where the call goes and under which limits, or that it has been made already. */
-export type StepPlan =
+export type StepPlan = {
+  /** Whose work the chain is. Absent in histories of version 0.1.0. */
+  readonly tenant?: string;
+} & (
   | { readonly kind: 'reuse'; readonly result: StepResult<unknown> }
   | {
       readonly kind: 'call';
@@ -39,7 +42,8 @@ export type StepPlan =
       readonly fairnessWeight: number;
       readonly summary: string;
     }
-  | { readonly kind: 'hold'; readonly reason: ReasonCode; readonly message: string };
+  | { readonly kind: 'hold'; readonly reason: ReasonCode; readonly message: string }
+);
 
 export interface CloseChainInput extends ChainRef {
   readonly state: ClosedState;

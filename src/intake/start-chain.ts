@@ -45,8 +45,9 @@ async function startWorkflow(temporal: Client, row: ChainRow): Promise<string> {
         { key: stateKey, value: 'running' },
         { key: tenantKey, value: row.tenant },
       ],
-      memo: { [MEMO_CHAIN]: { tenant: row.tenant, key: row.key, title: row.title } },
+      memo: { [MEMO_CHAIN]: { tenant: row.tenant, key: row.key, title: row.title, look: lookAt(row) } },
       staticSummary: row.title ?? row.type,
+      staticDetails: `${row.type} of ${row.tenant}, priority ${row.priority}${row.key === null ? '' : `, key ${row.key}`}\n\nSteps, holds and cost: \`${lookAt(row)}\``,
     });
     return handle.firstExecutionRunId;
   } catch (error) {
@@ -54,4 +55,9 @@ async function startWorkflow(temporal: Client, row: ChainRow): Promise<string> {
     const { raw } = await temporal.workflow.getHandle(row.id).describe();
     return raw.workflowExecutionInfo?.firstRunId ?? '';
   }
+}
+
+/** How a person who finds the workflow in Temporal gets to see the chain. */
+function lookAt({ id }: Pick<ChainRow, 'id'>): string {
+  return `holdfast status ${id}`;
 }

@@ -25,6 +25,9 @@ export const engineState = {
   calls: {} as Record<string, number>,
   /** How often each (step, input hash) was called in this run: the occurrence of the next call. */
   occurrences: {} as Record<string, number>,
+  /** Calls that are open, as `step call`, and how many of each step this run has finished: for people. */
+  openSteps: new Set<string>(),
+  finishedSteps: {} as Record<string, number>,
   openHolds: new Map<string, OpenHold>(),
   /** Decisions of this run, so that somebody who comes second is told. */
   decided: new Map<string, SettledDecision>(),

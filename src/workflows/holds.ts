@@ -22,6 +22,7 @@ import type { DecideHoldInput, DecideSignalInput } from '../contracts/messages.j
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, type OpenHold } from './engine-state.js';
+import { showDetails } from './show-chain.js';
 
 /**
  * Parks the calling branch until somebody decides, and returns the decision. The rest of the chain goes on. Returns at
@@ -161,6 +162,7 @@ const stepKey = defineSearchAttributeKey(SEARCH_ATTRIBUTES.step.name, SEARCH_ATT
 
 /** Shows the open holds in Temporal's UI, CLI and visibility. */
 function publishHolds(): void {
+  showDetails();
   const requests = [...engineState.openHolds.values()].map((hold) => hold.request);
   const distinct = (values: string[]): string[] | null => (values.length === 0 ? null : [...new Set(values)]);
   upsertSearchAttributes([

@@ -28,6 +28,7 @@ import {
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, type Lineage } from './engine-state.js';
 import { decideHold, receiveSignal, validateDecision } from './holds.js';
+import { showEnd } from './show-chain.js';
 
 export const decideHoldUpdate = defineUpdate<DecideHoldResult, [DecideHoldInput]>(DECIDE_HOLD_UPDATE);
 export const decideHoldSignal = defineSignal<[DecideSignalInput]>(DECIDE_HOLD_SIGNAL);
@@ -77,6 +78,7 @@ async function close(end: CloseChainInput): Promise<void> {
   await CancellationScope.nonCancellable(async () => {
     await condition(allHandlersFinished);
     await callEngine('holdfastCloseChain', end, `close: ${end.state}`);
+    showEnd(end.state);
   });
 }
 

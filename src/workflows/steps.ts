@@ -21,6 +21,7 @@ import type { StepOptions, StepProxies, StepRegistry, StepResult } from '../cont
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, take } from './engine-state.js';
 import { waitAtHold } from './holds.js';
+import { showDetails, showTenant } from './show-chain.js';
 
 /**
  * The steps of a registry as async functions, for use in chains: `const { analyze } = proxySteps<typeof steps>()`.
@@ -44,21 +45,34 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
   const occurrence = take(engineState.occurrences, `${step}:${inputHash}`);
   const call = take(engineState.calls, step) + 1;
   warnOfLongHistory();
-  for (let round = 0; ; round += 1) {
-    const outcome = await tryStep({
-      ...chainRef(),
-      step,
-      inputHash,
-      occurrence,
-      call,
-      round,
-      input,
-      ...(continues === undefined ? {} : { continues }),
-      ...(options.priority === undefined ? {} : { priority: options.priority }),
-    });
-    if ('result' in outcome) return outcome.result;
-    const { reason, message } = outcome.failure;
-    await waitAtHold({ holdId: holdIdOf(step, call, round), kind: 'failure', reason, step, call, message });
+  const name = `${step} ${call}`;
+  engineState.openSteps.add(name);
+  showDetails();
+  // All in one function: another await between the activity and the chain would let branches that go on in the same
+  // workflow task give their commands in another order than open chains have in their histories.
+  try {
+    for (let round = 0; ; round += 1) {
+      const outcome = await tryStep({
+        ...chainRef(),
+        step,
+        inputHash,
+        occurrence,
+        call,
+        round,
+        input,
+        ...(continues === undefined ? {} : { continues }),
+        ...(options.priority === undefined ? {} : { priority: options.priority }),
+      });
+      if ('result' in outcome) {
+        take(engineState.finishedSteps, step);
+        return outcome.result;
+      }
+      const { reason, message } = outcome.failure;
+      await waitAtHold({ holdId: holdIdOf(step, call, round), kind: 'failure', reason, step, call, message });
+    }
+  } finally {
+    engineState.openSteps.delete(name);
+    showDetails();
   }
 }
 
@@ -78,6 +92,7 @@ type Outcome = { readonly result: StepResult<unknown> } | { readonly failure: St
 
 async function tryStep(call: StepCall): Promise<Outcome> {
   const plan = await callEngine('holdfastPlanStep', call, `plan ${call.step}`);
+  if (plan.tenant !== undefined) showTenant(plan.tenant);
   if (plan.kind === 'reuse') return { result: plan.result };
   if (plan.kind === 'hold') return { failure: plan };
   try {

@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { HoldfastClient } from '../../src/client/holdfast-client.js';
 import { StackProcess } from '../support/stack-process.js';
+import { withoutMachine } from './without-machine.js';
 
 /**
  * Records the histories of the shipped chains in every shape, as evidence of one version:
@@ -49,13 +50,6 @@ const SHAPES: Readonly<Record<string, { readonly faults?: unknown; readonly play
     },
   },
 };
-
-/** Replay needs neither, and both would tell of the machine that recorded. */
-function withoutMachine(history: string): string {
-  const blank = (key: string, value: unknown): unknown =>
-    key === 'stackTrace' ? '' : key === 'identity' ? 'recorder' : value;
-  return JSON.stringify(JSON.parse(history), blank, 1);
-}
 
 const stack = await StackProcess.start();
 try {

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -21,12 +22,14 @@ interface HistoryJson {
 
 const read = (name: string): HistoryJson => JSON.parse(readFileSync(new URL(name, HISTORIES), 'utf8')) as HistoryJson;
 
-let bundle: WorkflowBundle;
+let shipped: WorkflowBundle;
+let own: WorkflowBundle;
 beforeAll(async () => {
-  bundle = await bundleWorkflows(shippedApplication.workflowsPath);
+  shipped = await bundleWorkflows(shippedApplication.workflowsPath);
+  own = await bundleWorkflows(fileURLToPath(new URL('./own-chain/workflows.ts', import.meta.url)));
 });
 
-const replay = (history: HistoryJson) => Worker.runReplayHistory({ workflowBundle: bundle }, history);
+const replay = (history: HistoryJson, workflowBundle = shipped) => Worker.runReplayHistory({ workflowBundle }, history);
 
 describe('the present code replays', () => {
   test('histories of every shape that a chain can take', () => {
@@ -34,8 +37,13 @@ describe('the present code replays', () => {
     expect(recorded).toEqual(expect.arrayContaining(shapes.map((shape) => `0.1.0/analyze-document-${shape}.json`)));
   });
 
+  test("histories of a user's chain: branches, a timer, a signal, a child, open and ended", () => {
+    const shapes = ['waiting', 'held', 'retried', 'completed', 'child', 'cancelled-while-waiting'];
+    expect(recorded).toEqual(expect.arrayContaining(shapes.map((shape) => `0.1.0/own-chain-${shape}.json`)));
+  });
+
   test.each(recorded)('%s', async (name) => {
-    await replay(read(name));
+    await replay(read(name), name.includes('/own-chain-') ? own : shipped);
   });
 
   test('a history whose model calls were on other task queues', async () => {

@@ -46,7 +46,7 @@ test('a chain that is cancelled while a decision is being recorded ends as cance
       workflowId: randomUUID(),
       args: [['a']],
     });
-    await expect.poll(() => engine.holds.has('echo-1')).toBe(true);
+    await expect.poll(() => engine.holds.has('echo-1'), { timeout: 30_000 }).toBe(true);
     await handle.signal(DECIDE_HOLD_SIGNAL, { verdict: 'retry' });
     await expect.poll(() => asked, { timeout: 30_000 }).toBe(true);
     await handle.cancel();

@@ -1,6 +1,8 @@
 /** What application code uses: declare steps and chains, submit, follow, decide. */
+export { attachmentSchema } from './agents/attachment-schema.js';
 export { defineApproval, defineChain, defineStep } from './agents/define.js';
 export { shippedApplication } from './agents/shipped.js';
+export type { AttachOptions } from './client/attach.js';
 export type { ChainHandle, SubmittedChain } from './client/chain-handle.js';
 export { HoldfastClient, type HoldfastClientOptions } from './client/holdfast-client.js';
 export type { DecideResult, Decider, SubmitResult, WaitOptions } from './client/operations.js';
@@ -8,6 +10,7 @@ export { linkTemporal, type TemporalLink, type TemporalTarget } from './client/t
 export { defineConfig, type HoldfastConfig, type HoldfastSettings, loadConfig } from './config/index.js';
 export { type Connected, connectHoldfast } from './connect.js';
 export type { Approval, ApprovalDefinition, ApprovalRegistry, ApprovalRequest } from './contracts/approvals.js';
+export type { Attachment, MediaType, Prompt, PromptPart } from './contracts/attachments.js';
 export type { Application, ChainDefinition, ChainRegistry } from './contracts/chain-definition.js';
 export type { ChainState } from './contracts/chains.js';
 export { HoldfastError } from './contracts/errors.js';

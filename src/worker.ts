@@ -1,11 +1,15 @@
 /** What a program that runs its own worker process uses. */
 export {
+  type DocumentBlock,
+  type ImageBlock,
   ModelCallError,
   type ModelCallOptions,
   type ModelPort,
   type ModelRequest,
   type ModelResponse,
+  type TextBlock,
   type TokenUsage,
   type Turn,
+  type TurnBlock,
 } from './contracts/models.js';
 export { type RunningWorker, startWorker, type WorkerSettings } from './workers/worker.js';

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { StepCall } from '../contracts/activities.js';
+import type { Prompt } from '../contracts/attachments.js';
 import type { ModelRequest, Turn } from '../contracts/models.js';
 import type { AnyStep } from '../contracts/steps.js';
 import { promptedSchemaText, schemaForModel } from '../models/parse-output.js';
+import { type ReadBlobs, renderTurn } from './render-turn.js';
 import { DEFAULT_MAX_TOKENS } from './route-step.js';
 import { stepFailure } from './step-failure.js';
 
@@ -12,29 +14,40 @@ export interface PreparedCall {
   readonly request: ModelRequest;
   /** The turn that this call adds to the conversation. */
   readonly userTurn: Turn;
-  /** SHA-256 (hex) of everything that this step adds: system prompt, user turn, schema, model, max tokens. */
+  /** SHA-256 (hex) of all that this step adds: system prompt, user turn (attachments by address), schema, model, limit. */
   readonly promptHash: string;
 }
 
 /**
  * Renders the prompt of a step over the turns it continues. Throws a step failure `malformed_payload` when the input does
- * not fit the step's schema, its prompt function throws, or its output schema cannot be given to a model.
+ * not fit the step's schema, its prompt function throws, its attachments cannot be used, or its output schema cannot be
+ * given to a model.
  */
-export async function prepareCall(step: AnyStep, call: StepCall, conversation: readonly Turn[]): Promise<PreparedCall> {
+export async function prepareCall(
+  step: AnyStep,
+  call: StepCall,
+  conversation: readonly Turn[],
+  readBlobs: ReadBlobs,
+): Promise<PreparedCall> {
   const structure = step.structure ?? 'native';
   const schema = outputSchema(step, structure);
   const prompted = schema !== undefined && structure === 'prompted';
-  const text = await renderPrompt(step, call);
-  const userTurn = textTurn('user', prompted ? `${text}\n\n${promptedSchemaText(schema)}` : text);
+  const prompt = await renderPrompt(step, call);
+  const { turn: userTurn, blobs } = await renderTurn(
+    prompted ? withText(prompt, promptedSchemaText(schema)) : prompt,
+    conversation,
+    readBlobs,
+  );
   const request: ModelRequest = {
     model: step.model,
     maxTokens: step.maxTokens ?? DEFAULT_MAX_TOKENS,
     ...(step.system === undefined ? {} : { system: step.system }),
     turns: [...conversation, userTurn],
+    ...(blobs === undefined ? {} : { blobs }),
     ...(schema === undefined || prompted ? {} : { outputSchema: schema }),
     cache: step.cache ?? '5m',
   };
-  const { turns: _, ...rest } = request;
+  const { turns: _turns, blobs: _blobs, ...rest } = request;
   const promptHash = createHash('sha256')
     .update(JSON.stringify([rest, userTurn]))
     .digest('hex');
@@ -49,7 +62,7 @@ function outputSchema(step: AnyStep, structure: 'native' | 'prompted') {
   }
 }
 
-async function renderPrompt(step: AnyStep, call: StepCall): Promise<string> {
+async function renderPrompt(step: AnyStep, call: StepCall): Promise<Prompt> {
   let input = call.input;
   if (step.input !== undefined) {
     const parsed = await step.input.safeParseAsync(input);
@@ -68,6 +81,12 @@ async function renderPrompt(step: AnyStep, call: StepCall): Promise<string> {
     const message = error instanceof Error ? error.message : String(error);
     throw stepFailure('malformed_payload', `The prompt function of ${call.step} failed: ${message}`, error);
   }
+}
+
+function withText(prompt: Prompt, text: string): Prompt {
+  if (typeof prompt === 'string') return `${prompt}\n\n${text}`;
+  // An empty list stays one, and is refused.
+  return Array.isArray(prompt) && prompt.length > 0 ? [...prompt, text] : prompt;
 }
 
 export function textTurn(role: Turn['role'], text: string): Turn {

@@ -15,6 +15,7 @@ import {
   listAttempts,
   recordReuse,
 } from '../store/attempts.js';
+import { findBlobs } from '../store/blobs.js';
 import type { ChainHead } from '../store/chains.js';
 import { encodeTurns, readConversation } from '../store/conversations.js';
 import type { Store } from '../store/database.js';
@@ -82,7 +83,9 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     const attempts = past.attempts.filter(({ round }) => round === call.round);
     stopIfUsedUp(attempts, dependencies.lanes[laneOf(step)]);
     const conversation = await caller.reachingStore(() => continued(chain, call));
-    const prepared = await prepareCall(step, call, conversation);
+    const prepared = await prepareCall(step, call, conversation, (addresses) =>
+      caller.reachingStore(() => findBlobs(store, chain.tenant, addresses)),
+    );
     const context = { call, chain, runId, prepared, attempts, watch };
 
     const first = unusable(attempts, 'call') ?? (await askOnce(context));

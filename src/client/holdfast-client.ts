@@ -1,5 +1,6 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { checkEdit } from '../contracts/approvals.js';
+import type { Attachment } from '../contracts/attachments.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { type ChainState, isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
@@ -13,6 +14,7 @@ import { listChainAttempts } from '../store/attempts.js';
 import { type ChainHead, closeChain, findChain, findChainHead, insertChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds, WITHDRAWN, wrongVerdict } from '../store/holds.js';
+import { type AttachOptions, attach } from './attach.js';
 import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
@@ -55,6 +57,14 @@ export class HoldfastClient implements ChainOperations {
       const warning = `${message.replace(/\.?$/, '.')} ${row.id} is queued; the workers go on trying to start it.`;
       return { id: row.id, duplicate, state: 'queued', warning };
     }
+  }
+
+  /**
+   * Stores an image (PNG, JPEG, GIF, WebP) or a PDF document for the chains of a tenant; returns the reference to put into
+   * a chain's input. The same bytes give the same reference and are kept once. Throws `INVALID_INPUT`, `INPUT_TOO_LARGE`.
+   */
+  attach(bytes: Uint8Array, options: AttachOptions = {}): Promise<Attachment> {
+    return this.query(() => attach(this.options.store, bytes, options));
   }
 
   /** The state of a chain and everything it did, waits for or gave. Works without Temporal, on the records alone. */

@@ -1,9 +1,33 @@
+import type { ImageType } from './attachments.js';
 import type { ReasonCode } from './reasons.js';
 
-export interface TurnBlock {
+export interface TextBlock {
   readonly type: 'text';
   readonly text: string;
 }
+
+/** An image or a document of a turn. The bytes are not in the turn: see `blobs` of the request. */
+interface MediaBlock {
+  /** SHA-256 (hex) of the bytes. */
+  readonly blob: string;
+  readonly bytes: number;
+}
+
+export interface ImageBlock extends MediaBlock {
+  readonly type: 'image';
+  readonly mediaType: ImageType;
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface DocumentBlock extends MediaBlock {
+  readonly type: 'document';
+  readonly mediaType: 'application/pdf';
+  /** Counted for the estimate of tokens; the provider may count otherwise. */
+  readonly pages: number;
+}
+
+export type TurnBlock = TextBlock | ImageBlock | DocumentBlock;
 
 /** One turn of a conversation, as the provider understands it. */
 export interface Turn {
@@ -16,6 +40,8 @@ export interface ModelRequest {
   readonly maxTokens: number;
   readonly system?: string;
   readonly turns: readonly Turn[];
+  /** The bytes of all images and documents in `turns`, by their `blob`. Needed when there are any. */
+  readonly blobs?: ReadonlyMap<string, Uint8Array>;
   /** JSON Schema that the provider must enforce. */
   readonly outputSchema?: Readonly<Record<string, unknown>>;
   readonly cache: 'off' | '5m' | '1h';

@@ -102,7 +102,8 @@ export const REASONS = {
   },
   malformed_payload: {
     permanence: 'permanent',
-    meaning: 'The input of the step does not fit its schema, or its prompt function failed on it.',
+    meaning:
+      'The input of the step does not fit its schema, its prompt function failed on it, or an image or document of the prompt cannot be used.',
     suggestedAction: 'Correct the chain or the step, deploy, then retry.',
   },
   approval_required: {

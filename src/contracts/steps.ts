@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Prompt } from './attachments.js';
 import type { Lane } from './lanes.js';
 import type { Priority } from './priority.js';
 
@@ -15,8 +16,8 @@ export interface StepDefinition<Input = never, Output = unknown> {
   readonly maxTokens?: number;
   /** System prompt. Steps that continue each other's conversation share the cached prefix only if it is the same text. */
   readonly system?: string;
-  /** The user turn, made from the input. Pure: the same input gives the same text. */
-  readonly prompt: (input: Input) => string;
+  /** The user turn, made from the input: a text, or texts and attachments in order. Pure: the same input, the same turn. */
+  readonly prompt: (input: Input) => Prompt;
   /** Checked in the activity before anything is paid. Default: anything goes. */
   readonly input?: z.ZodType<Input>;
   /** What the answer must be; without it the output is the text of the answer. */

@@ -66,7 +66,8 @@ function invalid(message: string, remedy: string): HoldfastError {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f-\u009f]/;
 
-function validTenant(tenant: string): string {
+/** A tenant's name, checked. Throws `INVALID_INPUT`. */
+export function validTenant(tenant: string): string {
   if (tenant.length === 0) throw invalid('The tenant is empty.', 'Name one, or leave it out.');
   if (CONTROL_CHARACTERS.test(tenant)) {
     throw invalid('The tenant has control characters.', 'Use printable characters only.');

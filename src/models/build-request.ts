@@ -1,5 +1,5 @@
 import type Anthropic from '@anthropic-ai/sdk';
-import type { ModelRequest, Turn } from '../contracts/models.js';
+import type { ModelRequest, Turn, TurnBlock } from '../contracts/models.js';
 
 type CacheControl = Anthropic.CacheControlEphemeral | undefined;
 
@@ -17,7 +17,9 @@ export function buildPrompt(request: ModelRequest): Anthropic.MessageCountTokens
   return {
     model: request.model,
     ...(request.system ? { system: [textBlock(request.system, cacheControl)] } : {}),
-    messages: request.turns.map((turn, index) => message(turn, marked.includes(index) ? cacheControl : undefined)),
+    messages: request.turns.map((turn, index) =>
+      message(turn, marked.includes(index) ? cacheControl : undefined, request.blobs),
+    ),
     ...(request.outputSchema === undefined
       ? {}
       : { output_config: { format: { type: 'json_schema' as const, schema: { ...request.outputSchema } } } }),
@@ -37,13 +39,32 @@ function lastTwoUserTurns(turns: readonly Turn[]): number[] {
   return turns.flatMap(({ role }, index) => (role === 'user' ? [index] : [])).slice(-2);
 }
 
-function message({ role, content }: Turn, cacheControl: CacheControl): Anthropic.MessageParam {
+function message(
+  { role, content }: Turn,
+  cacheControl: CacheControl,
+  blobs: ModelRequest['blobs'],
+): Anthropic.MessageParam {
   // The API refuses a breakpoint on an empty text block.
-  const last = content.findLastIndex(({ text }) => text !== '');
+  const last = content.findLastIndex((block) => block.type !== 'text' || block.text !== '');
   return {
     role,
-    content: content.map(({ text }, index) => textBlock(text, index === last ? cacheControl : undefined)),
+    content: content.map((block, index) => contentBlock(block, index === last ? cacheControl : undefined, blobs)),
   };
+}
+
+function contentBlock(
+  block: TurnBlock,
+  cacheControl: CacheControl,
+  blobs: ModelRequest['blobs'],
+): Anthropic.ContentBlockParam {
+  if (block.type === 'text') return textBlock(block.text, cacheControl);
+  const bytes = blobs?.get(block.blob);
+  if (bytes === undefined) throw new Error(`The request lacks the bytes of ${block.type} ${block.blob}.`);
+  const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+  const mark = cacheControl === undefined ? {} : { cache_control: cacheControl };
+  return block.type === 'image'
+    ? { type: 'image', source: { type: 'base64', media_type: block.mediaType, data }, ...mark }
+    : { type: 'document', source: { type: 'base64', media_type: block.mediaType, data }, ...mark };
 }
 
 function textBlock(text: string, cacheControl: CacheControl): Anthropic.TextBlockParam {

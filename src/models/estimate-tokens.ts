@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { ModelRequest, TokenUsage, Turn } from '../contracts/models.js';
+import { mediaTokens } from '../attachments/media-tokens.js';
+import type { ModelRequest, TokenUsage, Turn, TurnBlock } from '../contracts/models.js';
 import { promptTokens } from './prices.js';
 
 /** The provider's own figure for its current tokenizer is 2.5 characters for a token; other scripts need more. */
@@ -28,7 +29,7 @@ export function estimateTextTokens(text: string): number {
   return Math.ceil(ascii / ASCII_CHARS_PER_TOKEN + other * TOKENS_PER_OTHER_CHAR);
 }
 
-/** Input tokens of a whole request, estimated from its text alone. */
+/** Input tokens of a whole request, estimated from its texts, images and documents alone. */
 export function estimateRequestTokens(request: ModelRequest): number {
   return estimateFrameTokens(request) + estimateTurnTokens(request.turns);
 }
@@ -94,9 +95,13 @@ function estimateFrameTokens({ system, outputSchema }: ModelRequest): number {
 function estimateTurnTokens(turns: readonly Turn[]): number {
   return turns.reduce(
     (total, { content }) =>
-      total + TOKENS_PER_TURN + content.reduce((sum, { text }) => sum + estimateTextTokens(text), 0),
+      total + TOKENS_PER_TURN + content.reduce((sum, block) => sum + estimateBlockTokens(block), 0),
     0,
   );
+}
+
+function estimateBlockTokens(block: TurnBlock): number {
+  return block.type === 'text' ? estimateTextTokens(block.text) : mediaTokens(block);
 }
 
 function ratioKey(model: string, step: string): string {

@@ -21,16 +21,25 @@ export async function putBlobs(db: Kysely<Database>, tenant: string, blobs: read
   return blobs.map(addressOf);
 }
 
-/** Reads bytes by address, in the order asked for. Throws when one is missing. */
-export async function getBlobs({ db }: Store, tenant: string, addresses: readonly string[]): Promise<Buffer[]> {
-  if (addresses.length === 0) return [];
+/** Reads bytes by address; those that the tenant does not have are left out. */
+export async function findBlobs(
+  { db }: Store,
+  tenant: string,
+  addresses: readonly string[],
+): Promise<ReadonlyMap<string, Buffer>> {
+  if (addresses.length === 0) return new Map();
   const rows = await db
     .selectFrom('blob')
     .select(['address', 'bytes'])
     .where('tenant', '=', tenant)
     .where('address', '=', sql<string>`ANY(${[...new Set(addresses)]})`)
     .execute();
-  const found = new Map(rows.map((row) => [row.address, row.bytes]));
+  return new Map(rows.map((row) => [row.address, row.bytes]));
+}
+
+/** Reads bytes by address, in the order asked for. Throws when one is missing. */
+export async function getBlobs(store: Store, tenant: string, addresses: readonly string[]): Promise<Buffer[]> {
+  const found = await findBlobs(store, tenant, addresses);
   return addresses.map((address) => {
     const bytes = found.get(address);
     if (bytes === undefined) throw new Error(`No blob ${address} of tenant ${JSON.stringify(tenant)} in the store.`);

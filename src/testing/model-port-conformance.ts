@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { ModelCallError, type ModelCallOptions, type ModelPort, type ModelRequest } from '../contracts/models.js';
+import { createHash } from 'node:crypto';
+import {
+  type DocumentBlock,
+  type ImageBlock,
+  ModelCallError,
+  type ModelCallOptions,
+  type ModelPort,
+  type ModelRequest,
+  type TurnBlock,
+} from '../contracts/models.js';
 import type { ReasonCode } from '../contracts/reasons.js';
 import { promptTokens } from '../models/prices.js';
 
@@ -59,6 +68,55 @@ const FAILURES: readonly (readonly [ProviderSituation, ReasonCode])[] = [
 const RATE_LIMIT_WAIT_MS = 2_000;
 const SENTENCE = 'The harbour of Merrow was rebuilt in 1961.';
 const OTHER_SENTENCE = 'The bridge at Ardle was closed on Monday.';
+/** 56 by 56 black pixels. */
+const PNG = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAADgAAAA4AQAAAACA/QazAAAADklEQVR42mNgGAVDGQAAAcAAAb8Xq8EAAAAASUVORK5CYII=',
+  'base64',
+);
+/** One empty page. */
+const PDF = Buffer.from(
+  [
+    '%PDF-1.4',
+    '1 0 obj',
+    '<< /Type /Catalog /Pages 2 0 R >>',
+    'endobj',
+    '2 0 obj',
+    '<< /Type /Pages /Kids [3 0 R] /Count 1 >>',
+    'endobj',
+    '3 0 obj',
+    '<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] >>',
+    'endobj',
+    'xref',
+    '0 4',
+    '0000000000 65535 f ',
+    '0000000009 00000 n ',
+    '0000000058 00000 n ',
+    '0000000115 00000 n ',
+    'trailer',
+    '<< /Size 4 /Root 1 0 R >>',
+    'startxref',
+    '186',
+    '%%EOF',
+    '',
+  ].join('\n'),
+);
+const blobOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+const IMAGE: ImageBlock = {
+  type: 'image',
+  blob: blobOf(PNG),
+  bytes: PNG.length,
+  mediaType: 'image/png',
+  width: 56,
+  height: 56,
+};
+const DOCUMENT: DocumentBlock = {
+  type: 'document',
+  blob: blobOf(PDF),
+  bytes: PDF.length,
+  mediaType: 'application/pdf',
+  pages: 1,
+};
+const BLOBS = new Map([PNG, PDF].map((bytes) => [blobOf(bytes), bytes]));
 const SCHEMA = {
   type: 'object',
   properties: { place: { type: 'string' } },
@@ -130,6 +188,19 @@ export function modelPortConformance(
       assertContains(text, SENTENCE);
       const last = await model.call(request('', { turns: turns.slice(-1) }), options());
       assert.ok(promptTokens(usage) > promptTokens(last.usage), 'three turns have no more tokens than the last one');
+    }),
+
+    check('sends images and documents with their bytes', 'answers', async ({ model }) => {
+      const text = { type: 'text', text: repeat(SENTENCE) } as const;
+      const ask = async (...media: TurnBlock[]) => {
+        const turns = [{ role: 'user', content: [...media, text] }] as const;
+        const response = await model.call(request('', { turns, blobs: BLOBS }), options());
+        assertContains(response.text, SENTENCE);
+        return promptTokens(response.usage);
+      };
+      const plain = await ask();
+      assert.ok((await ask(IMAGE)) > plain, 'an image adds no tokens');
+      assert.ok((await ask(DOCUMENT)) > plain, 'a document adds no tokens');
     }),
 
     check('answers by the schema', 'answers', async ({ model }) => {

@@ -15,6 +15,7 @@ export const PLANTED: Record<string, Tree> = {
   },
   'workflows-imports-only-its-own': importing('src/workflows/chain.ts', 'store/rows'),
   'store-imports-only-its-own': importing('src/store/rows.ts', 'client/submit'),
+  'attachments-imports-only-its-own': importing('src/attachments/inspect.ts', 'store/rows'),
   'models-imports-only-its-own': importing('src/models/call.ts', 'config/environment'),
   'agents-imports-only-its-own': importing('src/agents/steps.ts', 'workflows/chain'),
   'policy-imports-only-its-own': importing('src/policy/rules.ts', 'store/rows'),

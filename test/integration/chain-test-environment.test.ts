@@ -65,7 +65,11 @@ describe('a chain in the test environment', () => {
       ['echo', 'Echo: a'],
       ['echo', 'Echo: b'],
     ]);
-    expect(model.calls[1]?.request.turns.map(({ content }) => content[0]?.text)).toEqual(['Echo: a', 'one', 'Echo: b']);
+    expect(model.calls[1]?.request.turns.map(({ content }) => content[0])).toMatchObject([
+      { text: 'Echo: a' },
+      { text: 'one' },
+      { text: 'Echo: b' },
+    ]);
     model.verify();
   });
 

@@ -72,7 +72,9 @@ function scripted(situation: ProviderSituation) {
     {
       answers: ({ request }) => {
         if (request.outputSchema !== undefined) return { place: 'Merrow' };
-        const texts = request.turns.flatMap(({ content }) => content.map(({ text }) => text));
+        const texts = request.turns.flatMap(({ content }) =>
+          content.map((block) => (block.type === 'text' ? block.text : '')),
+        );
         return /<document>\n(.*)\n<\/document>/.exec(texts.join('\n'))?.[1] ?? 'There is no document.';
       },
     },
@@ -162,6 +164,16 @@ const BROKEN: Readonly<Record<string, readonly [check: string, (model: ModelPort
   'sends the last turn only': [
     'sends the whole conversation',
     (model) => (request, options) => model.call({ ...request, turns: request.turns.slice(-1) }, options),
+  ],
+  'drops images': [
+    'sends images and documents',
+    (model) => (request, options) => {
+      const turns = request.turns.map(({ role, content }) => ({
+        role,
+        content: content.filter(({ type }) => type !== 'image'),
+      }));
+      return model.call({ ...request, turns }, options);
+    },
   ],
   'drops the schema': [
     'answers by the schema',

@@ -1,5 +1,6 @@
 import type Anthropic from '@anthropic-ai/sdk';
 import { describe, expect, it } from 'vitest';
+import { pdf, png } from '../support/media.js';
 import { ask, DOCUMENT, failure, MODEL, simulate, textOf } from './simulated-claude-harness.js';
 
 describe('create', () => {
@@ -92,6 +93,45 @@ describe('create', () => {
       ],
     });
     expect(textOf(message)).toContain('harbour');
+  });
+});
+
+describe('images and PDF documents', () => {
+  type Block = Anthropic.ImageBlockParam | Anthropic.DocumentBlockParam;
+  const image = (bytes: Buffer, type = 'image/png') => media('image', type, bytes.toString('base64'));
+  const document = (bytes: Buffer) => media('document', 'application/pdf', bytes.toString('base64'));
+  const media = (type: string, media_type: string, data: string) =>
+    ({ type, source: { type: 'base64', media_type, data } }) as Block;
+  const about = (...blocks: Block[]): Anthropic.MessageCreateParamsNonStreaming => ({
+    model: MODEL,
+    max_tokens: 100,
+    messages: [{ role: 'user', content: [...blocks, { type: 'text', text: 'What is it about?' }] }],
+  });
+
+  it('cost the tokens that the documentation says', async () => {
+    const { client } = await simulate();
+    const tokensOf = async (...blocks: Block[]) => (await client.messages.create(about(...blocks))).usage.input_tokens;
+    const plain = await tokensOf();
+    expect(await tokensOf(image(png(1_000, 1_000)))).toBe(plain + 1_296);
+    expect(await tokensOf(document(pdf(3)), image(png(28, 28)))).toBe(plain + 9_001);
+    const { model, messages } = about(document(pdf(3)));
+    expect((await client.messages.countTokens({ model, messages })).input_tokens).toBe(plain + 9_000);
+  });
+
+  it.each([
+    ['messages.0.content.0.image.source: Field required', { type: 'image' }],
+    ['image.source.base64.media_type: Input should be', media('image', 'image/tiff', 'AAAA')],
+    ['document.source.base64.media_type: Input should be', media('document', 'image/png', 'AAAA')],
+    ['base64.data: Field required', media('image', 'image/png', undefined as unknown as string)],
+    ['image cannot be empty', media('image', 'image/png', '')],
+    ['invalid base64 data', media('image', 'image/png', 'not base64!')],
+    ['Could not process image', media('image', 'image/png', 'AAAA')],
+    ['The image is image/png, but the media type says image/gif', image(png(2, 2), 'image/gif')],
+    ['at most 8000', image(png(8_001, 1))],
+  ])('are refused with 400: %s', async (message, block) => {
+    const { client } = await simulate();
+    const refused = await client.messages.create(about(block as Block)).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ status: 400, message: expect.stringContaining(message) });
   });
 });
 

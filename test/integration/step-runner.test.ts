@@ -9,18 +9,27 @@ import { createEngineActivities } from '../../src/activities/engine-activities.j
 import { createModelActivities, type ModelActivityDependencies } from '../../src/activities/model-activities.js';
 import { QuotaGate } from '../../src/admission/quota-gate.js';
 import { defineStep } from '../../src/agents/define.js';
+import { attach } from '../../src/client/attach.js';
 import type { ModelActivities, StepCall } from '../../src/contracts/activities.js';
+import type { Attachment } from '../../src/contracts/attachments.js';
 import { DEFAULT_LANE_POLICIES } from '../../src/contracts/lanes.js';
 import type { StepResult } from '../../src/contracts/steps.js';
-import { type SimulatedClaude, startSimulatedClaude } from '../../src/embedded/simulated-claude/index.js';
+import {
+  type CallRecord,
+  type SimulatedClaude,
+  startSimulatedClaude,
+} from '../../src/embedded/simulated-claude/index.js';
 import { createAnthropicModel } from '../../src/models/anthropic-model.js';
 import { costMicroUsd } from '../../src/models/prices.js';
 import { retryDelayMs } from '../../src/models/retry-delay.js';
 import { listChainAttempts } from '../../src/store/attempts.js';
+import { putBlobs } from '../../src/store/blobs.js';
+import { readConversation } from '../../src/store/conversations.js';
 import { openStore, type Store } from '../../src/store/database.js';
 import { announceWorker, type WorkerIdentity } from '../../src/store/liveness.js';
 import { migrate } from '../../src/store/migrate.js';
 import { createDatabase } from '../support/database.js';
+import { pdf, png } from '../support/media.js';
 
 const steps = {
   say: defineStep({
@@ -47,6 +56,16 @@ const steps = {
     model: 'claude-sonnet-5-5',
     input: z.object({ text: z.string().refine(async (text) => text !== 'forbidden', 'is forbidden') }),
     prompt: ({ text }) => text,
+  }),
+  look: defineStep({
+    model: 'claude-sonnet-5-5',
+    prompt: ({ files, text }: { files: readonly Attachment[]; text: string }) => [...files, text],
+  }),
+  lookForPoints: defineStep({
+    model: 'claude-sonnet-5-5',
+    structure: 'prompted',
+    output: z.object({ points: z.array(z.string()).length(2) }),
+    prompt: ({ files }: { files: readonly Attachment[] }) => files,
   }),
   broken: defineStep({
     model: 'claude-sonnet-5-5',
@@ -241,6 +260,112 @@ describe('a step call', () => {
       { reason: 'context_too_large', message: expect.stringContaining('7 tokens') },
     ]);
     expect(claude.calls()).toEqual([]);
+  });
+});
+
+describe('a prompt with attachments', () => {
+  const look = (files: readonly unknown[], more: Partial<StepCall> = {}) =>
+    callOf({ step: 'look', input: { files, text: 'What is to be seen?' }, ...more });
+  const add = (bytes: Buffer, tenant?: string) => attach(store, bytes, tenant === undefined ? {} : { tenant });
+
+  /** What the simulator is asked, for its own count of the tokens. */
+  async function inputTokensOf(call: StepCall): Promise<number> {
+    claude.clearCalls();
+    await new Chain().run(call);
+    const { usage } = claude.calls()[0] as CallRecord;
+    return usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens;
+  }
+
+  test('sends them over HTTP, and pays for them by their size', async () => {
+    const [image, document] = [await add(png(280, 280)), await add(pdf(2))];
+    const plain = await inputTokensOf(look([]));
+    expect(await inputTokensOf(look([image]))).toBe(plain + 100);
+    expect(await inputTokensOf(look([document, image]))).toBe(plain + 6_100);
+  });
+
+  test('keeps their bytes once, whatever the length of the conversation', async () => {
+    const bytes = png(8, 8, 200_000);
+    const image = await add(bytes);
+    expect(await add(bytes)).toEqual(image);
+    const chain = new Chain();
+    let last = await chain.run(look([image]));
+    for (const inputHash of ['second', 'third']) {
+      last = await chain.run(callOf({ inputHash, continues: last.conversation }));
+    }
+    const turns = (await readConversation(store, 'default', last.conversation)) ?? [];
+    expect(turns).toHaveLength(6);
+    expect(turns[0]?.content[0]).toEqual({
+      type: 'image',
+      blob: image.blob,
+      mediaType: 'image/png',
+      bytes: bytes.length,
+      width: 8,
+      height: 8,
+    });
+    expect(JSON.stringify(turns).length).toBeLessThan(5_000);
+  });
+
+  test('is read from the prompt cache by the steps that go on with it', async () => {
+    const chain = new Chain();
+    const first = await chain.run(look([await add(pdf(3))]));
+    await chain.run(callOf({ inputHash: 'second', continues: first.conversation }));
+    const [written, read] = await chain.attempts();
+    expect(written?.cache_write_5m_tokens).toBeGreaterThan(9_000);
+    expect(read?.cache_read_tokens).toBe(written?.cache_write_5m_tokens);
+  });
+
+  test('has a hash that covers them', async () => {
+    const hashOf = async (bytes: Buffer) => {
+      const chain = new Chain();
+      await chain.run(look([await add(bytes)]));
+      return (await chain.attempts())[0]?.prompt_hash;
+    };
+    const [one, other, again] = [await hashOf(png(9, 9)), await hashOf(png(9, 8)), await hashOf(png(9, 9))];
+    expect(again).toBe(one);
+    expect(other).not.toBe(one);
+  });
+
+  test('takes a prompted schema as its last part', async () => {
+    const { output } = await new Chain().run(look([await add(png(4, 4))], { step: 'lookForPoints' }));
+    expect(output).toEqual({ points: [expect.any(String), expect.any(String)] });
+  });
+
+  const MISSING = { blob: 'a'.repeat(64), mediaType: 'image/png' };
+  test.each<[string, () => Promise<readonly unknown[]>, string]>([
+    ['that nobody attached', async () => [MISSING], 'has no attachment aaaa'],
+    ['of another tenant', async () => [await add(png(5, 5), 'other')], 'has no attachment'],
+    ['of another type', async () => [{ ...(await add(png(6, 6))), mediaType: 'application/pdf' }], 'is image/png, not'],
+    ['of an unknown type', async () => [{ ...MISSING, mediaType: 'image/tiff' }], 'Part 1 of the prompt is neither'],
+    ['that is bytes', async () => [png(4, 4)], 'Part 1 of the prompt is neither'],
+    ['that is null', async () => [null], 'Part 1 of the prompt is neither'],
+    [
+      'too large for one request',
+      async () => [await add(pdf(1, { padding: 15_000_000 })), await add(pdf(2, { padding: 15_000_000 }))],
+      'a request has at most 32000000',
+    ],
+    [
+      'too large among so many',
+      async () => Promise.all([...Array(20).keys()].map((n) => add(png(1 + n, 1))).concat(add(png(2_001, 1)))),
+      'among 21 images a side has at most 2000',
+    ],
+    ['in such numbers', async () => Array<unknown>(601).fill(await add(png(7, 7))), 'has 601 images'],
+  ])('with one %s is a malformed payload, unpaid', async (_, files, why) => {
+    const failure = await new Chain().failure(look(await files()));
+    expect(failure).toMatchObject({ nonRetryable: true, details: [{ reason: 'malformed_payload' }] });
+    expect(failure.message).toContain(why);
+    expect(claude.calls()).toEqual([]);
+  });
+
+  test('that is a blob of the tenant, but no image or document, is a malformed payload', async () => {
+    const [blob] = await putBlobs(store.db, 'default', [Buffer.from('a payload')]);
+    const failure = await new Chain().failure(look([{ ...MISSING, blob }]));
+    expect(failure.message).toContain('is no image and no PDF document');
+    expect(failure.details).toMatchObject([{ reason: 'malformed_payload' }]);
+  });
+
+  test('that is an empty list is a malformed payload', async () => {
+    const failure = await new Chain().failure(look([], { step: 'lookForPoints', input: { files: [] } }));
+    expect(failure.details).toMatchObject([{ reason: 'malformed_payload' }]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { CancellationScope, continueAsNew, executeChild, isCancellation, sleep } from '@temporalio/workflow';
+import type { Attachment } from '../../src/contracts/attachments.js';
 import type { StepDefinition } from '../../src/contracts/steps.js';
 import { approval } from '../../src/workflows/approvals.js';
 import { proxySteps } from '../../src/workflows/steps.js';
@@ -6,7 +7,8 @@ import { proxySteps } from '../../src/workflows/steps.js';
 export { analyzeDocument } from '../../src/workflows/analyze-document.js';
 
 type Echo = StepDefinition<{ text: string }, string>;
-const { echo, other } = proxySteps<{ echo: Echo; other: Echo }>();
+type Look = StepDefinition<{ files: readonly Attachment[] }, string>;
+const { echo, other, look } = proxySteps<{ echo: Echo; other: Echo; look: Look }>();
 
 /** Steps one after another, the later ones continuing the conversation. */
 export async function inSequence(texts: string[]): Promise<string[]> {
@@ -76,4 +78,11 @@ export async function withApproval(deadlineMs: number): Promise<string> {
   const decision = await approval({ category: 'draft', proposal: output, deadlineMs });
   if (!decision.approved) return `rejected by ${decision.by}`;
   return (await echo({ text: decision.value })).output;
+}
+
+/** Asks about files, and then goes on with the conversation. */
+export async function aboutFiles(files: readonly Attachment[]): Promise<string[]> {
+  const first = await look({ files });
+  const second = await echo({ text: 'And now?' }, { continues: first });
+  return [first.output, second.output];
 }

@@ -6,6 +6,15 @@ function turn(role: Turn['role'], ...texts: string[]): Turn {
   return { role, content: texts.map((text) => ({ type: 'text', text })) };
 }
 
+const IMAGE = Buffer.from('an image');
+const PDF = Buffer.from('a document');
+const BLOBS = new Map([
+  ['i', IMAGE],
+  ['p', PDF],
+]);
+const image = { type: 'image', blob: 'i', bytes: 8, mediaType: 'image/png', width: 2, height: 1 } as const;
+const document = { type: 'document', blob: 'p', bytes: 10, mediaType: 'application/pdf', pages: 1 } as const;
+
 function request(turns: readonly Turn[], more: Partial<ModelRequest> = {}): ModelRequest {
   return { model: 'claude-sonnet-5-5', maxTokens: 100, system: 'Be brief.', turns, cache: '5m', ...more };
 }
@@ -66,6 +75,35 @@ describe('buildRequest', () => {
 
   test('has the same content whether cached or not', () => {
     expect(content(request(THIRD, { cache: 'off' }))).toBe(content(request(THIRD, { cache: '1h' })));
+  });
+
+  test('carries images and documents as base64, in their places', () => {
+    const content = [image, { type: 'text', text: 'What is it?' } as const, document];
+    const { messages } = buildRequest(request([{ role: 'user', content }], { cache: 'off', blobs: BLOBS }));
+    const base64 = (bytes: Buffer, media_type: string) => ({
+      type: 'base64',
+      media_type,
+      data: bytes.toString('base64'),
+    });
+    expect(messages[0]?.content).toEqual([
+      { type: 'image', source: base64(IMAGE, 'image/png') },
+      { type: 'text', text: 'What is it?' },
+      { type: 'document', source: base64(PDF, 'application/pdf') },
+    ]);
+  });
+
+  test('breaks the cache at an image or document that ends its turn', () => {
+    const turns: Turn[] = [{ role: 'user', content: [{ type: 'text', text: 'Look:' }, image] }];
+    const { messages } = buildRequest(
+      request([...turns, turn('assistant', 'Yes.'), turn('user', 'So?')], { blobs: BLOBS }),
+    );
+    expect(messages[0]?.content).toMatchObject([{ text: 'Look:' }, { cache_control: { type: 'ephemeral' } }]);
+    expect(JSON.stringify(messages).split('cache_control')).toHaveLength(3);
+  });
+
+  test('refuses to leave out an image whose bytes it was not given', () => {
+    const turns: Turn[] = [{ role: 'user', content: [image] }];
+    expect(() => buildRequest(request(turns))).toThrow('lacks the bytes of image i');
   });
 
   test('does not touch the turns that it was given', () => {

@@ -43,6 +43,14 @@ describe('estimateRequestTokens', () => {
   });
 });
 
+test('estimateRequestTokens counts images and documents by their sizes, not by their bytes', () => {
+  const content = [
+    { type: 'image', blob: 'i', bytes: 5_000_000, mediaType: 'image/png', width: 280, height: 28 },
+    { type: 'document', blob: 'p', bytes: 9_000_000, mediaType: 'application/pdf', pages: 2 },
+  ] as const;
+  expect(estimateRequestTokens({ ...request(), turns: [{ role: 'user', content }] })).toBe(4 + 10 + 6_000);
+});
+
 describe('TokenEstimator', () => {
   const text = 'x'.repeat(1_000);
   const plain = estimateRequestTokens(request(text));

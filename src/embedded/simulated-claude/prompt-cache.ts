@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { mediaBlockTokens } from './media.js';
 import type { SimulatedModel } from './models.js';
 import { blocksOf, type CacheControl, type ContentBlock, type MessagesRequest } from './request.js';
 import { countTokens } from './tokens.js';
@@ -14,8 +15,6 @@ export interface PromptSegment {
 /** What framing costs, in tokens: a message's role, and a request with tools (the hidden instructions for their use). */
 const MESSAGE_OVERHEAD = 4;
 const TOOLS_OVERHEAD = 300;
-/** An image or a PDF page cannot be counted here; the documentation's figure for a full-size image. */
-const MEDIA_TOKENS = 1_600;
 const LOOKBACK_BLOCKS = 20;
 const TTL_MS = { '5m': 5 * 60_000, '1h': 60 * 60_000 } as const;
 
@@ -27,7 +26,7 @@ function blockTokens(block: ContentBlock): number {
   if (block.type === 'text') return countTokens(block.text ?? '');
   const source = block.source as { type?: string; data?: string } | undefined;
   if (block.type === 'document' && source?.type === 'text') return countTokens(source.data ?? '');
-  if (block.type === 'image' || block.type === 'document') return MEDIA_TOKENS;
+  if (block.type === 'image' || block.type === 'document') return mediaBlockTokens(source);
   return countTokens(withoutMark(block));
 }
 

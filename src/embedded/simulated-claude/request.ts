@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ApiError } from './api-error.js';
+import { checkMedia } from './media.js';
 import type { SimulatedModel } from './models.js';
 
 export interface CacheControl {
@@ -68,6 +69,9 @@ function checkContent(content: unknown, path: string): void {
     }
     if (block.type === 'text' && block.text === '') {
       throw invalid(`${path}.${index}: text content blocks must be non-empty`);
+    }
+    if (block.type === 'image' || block.type === 'document') {
+      checkMedia(block.type, block.source as Json | undefined, `${path}.${index}`);
     }
   });
 }

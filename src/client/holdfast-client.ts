@@ -18,6 +18,7 @@ import { type AttachOptions, attach } from './attach.js';
 import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
+import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, prune } from './prune.js';
 import type { TemporalLink } from './temporal-link.js';
 
 export interface HoldfastClientOptions {
@@ -194,6 +195,17 @@ export class HoldfastClient implements ChainOperations {
       if (isClosed(state) || Date.now() > giveUpAt) return { id, state };
       await new Promise((resolve) => setTimeout(resolve, WAIT_POLL_MS));
     }
+  }
+
+  /** Deletes chains that ended long ago, and all that only they needed. See {@link prune}. */
+  prune(options: PruneOptions): Promise<PruneReport> {
+    return this.query(() => prune(this.options.store, this.options.temporal, options));
+  }
+
+  /** Deletes everything of a tenant, in Temporal too. See {@link eraseTenant}. */
+  erase(options: EraseOptions): Promise<PruneReport> {
+    const { store, temporal } = this.options;
+    return this.query(() => eraseTenant(store, temporal, options, (id) => this.cancel(id)));
   }
 
   /** Tells the workflow to look for decisions in the store. Returns why it could not, when it could not. */

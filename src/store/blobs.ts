@@ -8,17 +8,47 @@ export function addressOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Stores bytes under their addresses; what is there already stays. Returns the addresses in order. */
+/**
+ * Whether a blob counts as touched too long ago: a put or a read then says that it is in use. Pruning leaves everything
+ * alone that was touched in the last two hours, so that most puts need not write.
+ */
+export const IS_STALE = sql<boolean>`blob.touched_at < now() - interval '1 hour'`;
+
+/**
+ * Stores bytes under their addresses; what is there already stays, and counts as in use again. Returns the addresses in
+ * order. A row that pruning is deleting at this moment is waited for and written anew.
+ */
 export async function putBlobs(db: Kysely<Database>, tenant: string, blobs: readonly Buffer[]): Promise<string[]> {
   const rows = new Map(blobs.map((bytes) => [addressOf(bytes), bytes] as const));
   if (rows.size > 0) {
     await db
       .insertInto('blob')
-      .values([...rows].map(([address, bytes]) => ({ tenant, address, bytes })))
-      .onConflict((conflict) => conflict.doNothing())
+      // In the order of addresses: of two that put the same blobs neither waits for the other for ever.
+      .values([...rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([address, bytes]) => ({ tenant, address, bytes })))
+      .onConflict((conflict) =>
+        conflict.columns(['tenant', 'address']).doUpdateSet({ touched_at: sql<Date>`now()` }).where(IS_STALE),
+      )
       .execute();
   }
   return blobs.map(addressOf);
+}
+
+/** Says of blobs that they are in use. */
+export async function touchBlobs({ db }: Store, tenant: string, addresses: readonly string[]): Promise<void> {
+  await db
+    .updateTable('blob')
+    .set({ touched_at: sql<Date>`now()` })
+    .where('tenant', '=', tenant)
+    .where('address', 'in', (inner) =>
+      inner
+        .selectFrom('blob')
+        .select('address')
+        .where('tenant', '=', tenant)
+        .where('address', '=', sql<string>`ANY(${addresses})`)
+        .orderBy('address')
+        .forUpdate(),
+    )
+    .execute();
 }
 
 /** Reads bytes by address; those that the tenant does not have are left out. */

@@ -88,7 +88,7 @@ export function findChain({ db }: Store, id: string): Promise<ChainRow | undefin
 }
 
 /** A chain without its input and output, which may be large: for what is asked often. */
-export type ChainHead = Omit<ChainRow, 'input' | 'output'>;
+export type ChainHead = Omit<ChainRow, 'input' | 'output' | 'pruned_at'>;
 
 const HEAD = [
   'id',

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Turn } from '../contracts/models.js';
-import { addressOf } from './blobs.js';
+import { addressOf, IS_STALE, touchBlobs } from './blobs.js';
 import type { Store } from './database.js';
 
 /** A turn as it is stored: its bytes name its parent, so its address names the whole conversation up to it. */
@@ -28,18 +28,23 @@ export function encodeTurns(
   return { bytes, last };
 }
 
-/** All turns of the conversation that ends with the turn at `address`, first one first; null when one is missing. */
-export async function readConversation({ db }: Store, tenant: string, address: string): Promise<Turn[] | null> {
+/**
+ * All turns of the conversation that ends with the turn at `address`, first one first; null when one is missing. They
+ * count as in use again: the chain that goes on from them need not be the one that wrote them.
+ */
+export async function readConversation(store: Store, tenant: string, address: string): Promise<Turn[] | null> {
   // The parent's address stands at a fixed place in the bytes. Reading it as jsonb would fail on text with \u0000.
-  const { rows } = await sql<{ address: string; bytes: Buffer; depth: number }>`
+  const { rows } = await sql<{ address: string; bytes: Buffer; depth: number; stale: boolean }>`
     WITH RECURSIVE turn AS (
-      SELECT address, bytes, 0 AS depth FROM blob WHERE tenant = ${tenant} AND address = ${address}
+      SELECT address, bytes, ${IS_STALE} AS stale, 0 AS depth FROM blob WHERE tenant = ${tenant} AND address = ${address}
       UNION ALL
-      SELECT parent.address, parent.bytes, turn.depth + 1
-      FROM turn JOIN blob parent ON parent.tenant = ${tenant}
-        AND parent.address = encode(substring(turn.bytes FROM ${ADDRESS_AT} FOR 64), 'escape')
+      SELECT blob.address, blob.bytes, ${IS_STALE}, turn.depth + 1
+      FROM turn JOIN blob ON blob.tenant = ${tenant}
+        AND blob.address = encode(substring(turn.bytes FROM ${ADDRESS_AT} FOR 64), 'escape')
     )
-    SELECT address, bytes, depth FROM turn ORDER BY depth DESC`.execute(db);
+    SELECT address, bytes, stale, depth FROM turn ORDER BY depth DESC`.execute(store.db);
+  const stale = rows.filter((row) => row.stale).map((row) => row.address);
+  if (stale.length > 0) await touchBlobs(store, tenant, stale);
   const turns = rows.map((row) => JSON.parse(row.bytes.toString('utf8')) as StoredTurn);
   if (turns[0] === undefined || turns[0].parent !== null) return null;
   return turns.map(({ role, content }) => ({ role, content }));

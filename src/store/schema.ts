@@ -40,6 +40,8 @@ export interface ChainTable {
   /** The run that ended it: when another run of the same workflow comes, it was reset, and is open again. */
   closed_run_id: string | null;
   checked_at: Date | null;
+  /** When its contents were pruned and its receipts kept. */
+  pruned_at: Generated<Date | null>;
 }
 
 /** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */
@@ -94,6 +96,8 @@ export interface BlobTable {
   address: string;
   bytes: Buffer;
   created_at: Generated<Date>;
+  /** When it was last written or continued, give or take an hour. */
+  touched_at: Generated<Date>;
 }
 
 /** What waits, or waited, for a person. */

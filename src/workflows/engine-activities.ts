@@ -2,6 +2,7 @@ import {
   ActivityFailure,
   ApplicationFailure,
   isCancellation,
+  patched,
   proxyActivities,
   proxyLocalActivities,
 } from '@temporalio/workflow';
@@ -30,7 +31,8 @@ export async function callEngine<Name extends EngineActivity>(
   try {
     return await run<EngineResult<Name>>(local[name], input);
   } catch (error) {
-    if (isCancellation(error) || isFinal(error)) throw error;
+    // Without the patch, which histories of 0.1.0 lack, a final failure of a local activity was asked for once more.
+    if (isCancellation(error) || (isFinal(error) && patched('holdfast-final-local-failure'))) throw error;
   }
   const normal = proxyActivities<EngineActivities>({
     taskQueue: ENGINE_TASK_QUEUE,
@@ -46,8 +48,8 @@ function run<Result>(activity: unknown, input: unknown): Promise<Result> {
   return (activity as (input: unknown) => Promise<Result>)(input);
 }
 
+/** SDK 1.24 gives the failure of a local activity as it was thrown, not within an `ActivityFailure`. */
 function isFinal(error: unknown): boolean {
-  return (
-    error instanceof ActivityFailure && error.cause instanceof ApplicationFailure && error.cause.nonRetryable === true
-  );
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof ApplicationFailure && cause.nonRetryable === true;
 }

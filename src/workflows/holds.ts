@@ -119,7 +119,7 @@ export async function receiveSignal(input: DecideSignalInput | undefined): Promi
       await CancellationScope.nonCancellable(() => takeSignal(hold, input));
     } catch (error) {
       if (!(error instanceof TemporalFailure)) throw error;
-      log.warn(`The decision about hold ${holdId} could not be taken: ${error.cause?.message ?? error.message}`);
+      log.warn(`The decision about hold ${holdId} could not be taken: ${error.message}`);
     }
   }
 }

@@ -10,7 +10,7 @@ import type {
   StepCall,
   StepPlan,
 } from '../../src/contracts/activities.js';
-import type { HoldRequest, SettledDecision } from '../../src/contracts/holds.js';
+import type { HoldDecision, HoldRequest, SettledDecision } from '../../src/contracts/holds.js';
 import type { StepResult } from '../../src/contracts/steps.js';
 import { locateTimeSkippingServer } from '../../src/embedded/binaries.js';
 import { bundleWorkflows } from '../../src/workers/bundle.js';
@@ -43,14 +43,16 @@ type ModelScript = (call: StepCall, attempt: number) => StepResult<unknown> | Pr
  */
 export class RecordedEngine implements EngineActivities, ModelActivities {
   readonly calls: StepCall[] = [];
-  readonly holds = new Map<string, HoldRequest & { decision?: SettledDecision }>();
+  readonly holds = new Map<string, HoldRequest & { decision?: SettledDecision; decisionId?: string }>();
   readonly closed: Parameters<EngineActivities['holdfastCloseChain']>[0][] = [];
   readonly journal = new Map<string, StepResult<unknown>>();
   /** What `planStep` answers instead of a plan for the task queue. */
   plan: ((call: StepCall) => StepPlan | undefined) | undefined;
 
   /** Runs before a decision is recorded. */
-  beforeDecision: (() => Promise<void>) | undefined;
+  beforeDecision: ((decision: HoldDecision) => Promise<void>) | undefined;
+  /** Runs after a decision was recorded, and may lose the answer. */
+  afterDecision: (() => Promise<void>) | undefined;
 
   constructor(
     readonly taskQueue: string,
@@ -88,13 +90,14 @@ export class RecordedEngine implements EngineActivities, ModelActivities {
     return known?.decision ?? null;
   };
 
-  readonly holdfastDecideHold: EngineActivities['holdfastDecideHold'] = async ({ holdId, decision }) => {
-    await this.beforeDecision?.();
+  readonly holdfastDecideHold: EngineActivities['holdfastDecideHold'] = async ({ holdId, decision, decisionId }) => {
+    await this.beforeDecision?.(decision);
     const hold = this.holds.get(holdId);
     if (hold === undefined) throw new Error(`no hold ${holdId}`);
-    const accepted = hold.decision === undefined;
+    hold.decisionId ??= decisionId;
     hold.decision ??= { ...decision, at: new Date(0).toISOString() };
-    return { accepted, decision: hold.decision };
+    await this.afterDecision?.();
+    return { accepted: hold.decisionId === decisionId, decision: hold.decision };
   };
 
   readonly holdfastReadHold: EngineActivities['holdfastReadHold'] = async ({ holdId }) =>

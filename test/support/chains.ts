@@ -1,4 +1,5 @@
 import { CancellationScope, continueAsNew, executeChild, isCancellation, sleep } from '@temporalio/workflow';
+import type { Approval, ApprovalRequest } from '../../src/contracts/approvals.js';
 import type { Attachment } from '../../src/contracts/attachments.js';
 import type { StepDefinition } from '../../src/contracts/steps.js';
 import { approval } from '../../src/workflows/approvals.js';
@@ -70,6 +71,16 @@ export async function withChild(ms: number): Promise<string> {
 /** Has a mistake in its code. */
 export async function mistaken(): Promise<void> {
   throw new Error('a mistake');
+}
+
+/** Asks for one approval, and returns how it was decided. */
+export function oneApproval(request: ApprovalRequest<unknown>): Promise<Approval<unknown>> {
+  return approval(request);
+}
+
+/** Asks for several approvals at once. */
+export function approvals(requests: ApprovalRequest<unknown>[]): Promise<Approval<unknown>[]> {
+  return Promise.all(requests.map((request) => approval(request)));
 }
 
 /** Asks for approval between two steps. */

@@ -7,7 +7,7 @@ import type { Store } from '../store/database.js';
 import { hasToken } from './guard.js';
 import { readJson } from './json-body.js';
 
-const { Payloads } = proto.temporal.api.common.v1;
+const { Payload: PayloadMessage, Payloads } = proto.temporal.api.common.v1;
 
 export interface CodecRouteOptions {
   readonly codec: PayloadCodec;
@@ -69,5 +69,6 @@ async function readPayloads(c: Context): Promise<Payload[]> {
 
 /** The JSON form of Protocol Buffers: bytes as base64. */
 function toJson(payloads: readonly Payload[]): Record<string, unknown> {
-  return Payloads.toObject(Payloads.fromObject({ payloads }), { bytes: String, longs: String, arrays: true });
+  const options = { bytes: String, longs: String };
+  return { payloads: payloads.map((payload) => PayloadMessage.toObject(PayloadMessage.fromObject(payload), options)) };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { InstalledPackage, type Project } from '../support/installed-package.js';
+import { pdf, png } from '../support/media.js';
 import { cleanEnvironment, until } from '../support/stack-process.js';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples/', import.meta.url));
@@ -19,6 +20,29 @@ beforeAll(async () => {
   installed = await InstalledPackage.pack();
 });
 afterAll(() => installed?.remove());
+
+const HOLDFAST = 'node_modules/holdfast/bin/holdfast.mjs';
+
+/** Runs something while `holdfast dev` serves a project. */
+async function inDevelopment(project: Project, run: () => Promise<void>): Promise<void> {
+  const dev = spawn(process.execPath, [HOLDFAST, 'dev', '--ready-file', 'ready.json'], {
+    cwd: project.directory,
+    env: cleanEnvironment({}),
+    stdio: 'ignore',
+  });
+  const ended = new Promise((resolve) => dev.once('exit', resolve));
+  try {
+    const ready = join(project.directory, 'ready.json');
+    await until(
+      'the stack is ready',
+      async () => existsSync(ready) || (dev.exitCode !== null && Promise.reject(dev.exitCode)),
+    );
+    await run();
+  } finally {
+    dev.kill('SIGTERM');
+    await ended;
+  }
+}
 
 const TSCONFIG = JSON.stringify({
   compilerOptions: { target: 'es2022', module: 'nodenext', strict: true, noEmit: true, types: ['node'] },
@@ -45,29 +69,32 @@ describe('the example of an own chain, in a project that has the package install
   });
 
   test('runs in `holdfast dev`, submitted from the command line', async () => {
-    const holdfast = 'node_modules/holdfast/bin/holdfast.mjs';
-    const options = { cwd: project.directory, env: cleanEnvironment({}) };
-    const dev = spawn(process.execPath, [holdfast, 'dev', '--ready-file', 'ready.json'], {
-      ...options,
-      stdio: 'ignore',
-    });
-    const ended = new Promise((resolve) => dev.once('exit', resolve));
-    try {
-      const ready = join(project.directory, 'ready.json');
-      await until(
-        'the stack is ready',
-        async () => existsSync(ready) || (dev.exitCode !== null && Promise.reject(dev.exitCode)),
-      );
+    await inDevelopment(project, async () => {
       writeFileSync(join(project.directory, 'in.json'), JSON.stringify({ text: 'The bridge was closed. It is old.' }));
-      const output = await project.node(holdfast, 'submit', 'translateText', '--input', 'in.json', '--wait');
+      const output = await project.node(HOLDFAST, 'submit', 'translateText', '--input', 'in.json', '--wait');
       expect(JSON.parse(output)).toEqual({
         translation: '[simulated] The bridge was closed. It is old.',
         doubts: [expect.any(String), expect.any(String)],
       });
-    } finally {
-      dev.kill('SIGTERM');
-      await ended;
-    }
+    });
+  });
+});
+
+test('the example of an attachment runs in `holdfast dev`, submitted from the command line', async () => {
+  const project = await installed.project('attachment', {
+    ...filesOf(join(EXAMPLES, 'attachment')),
+    'tsconfig.json': TSCONFIG,
+    'scan.png': png(280, 280),
+    'notes.txt': 'These are notes.',
+    'q.json': JSON.stringify({ question: 'The harbour is new.' }),
+  });
+  const errors = await project.node('node_modules/typescript/bin/tsc').catch(({ message }: Error) => message);
+  expect(errors.split('\n').filter((line) => /: error TS/.test(line) && !/@temporalio/.test(line))).toEqual([]);
+  await inDevelopment(project, async () => {
+    const submit = (...attach: string[]) =>
+      project.node(HOLDFAST, 'submit', 'askAboutScan', '--input', 'q.json', ...attach, '--wait');
+    expect(await submit('--attach', 'scan=scan.png')).toBe('[simulated] The harbour is new.\n');
+    await expect(submit('--attach', 'scan=notes.txt')).rejects.toThrow('notes.txt: The attachment is no image');
   });
 });
 
@@ -117,7 +144,61 @@ describe('in plain JavaScript', () => {
 
   test('a chain runs in the test environment, which lets the program end by itself', async () => {
     const files = { 'steps.js': STEPS, 'workflows.js': WORKFLOWS, 'program.js': PROGRAM };
-    const project = await installed.project('plain', files);
+    const project = await installed.project('plain', files, { typescript: false });
     expect(await project.node('program.js')).toBe('it works\n');
+  });
+
+  const CONFIG = `
+    import { attachmentSchema, defineChain, defineConfig, defineStep } from 'holdfast';
+    import { z } from 'zod';
+    const input = z.object({ files: z.array(attachmentSchema), question: z.string() });
+    const steps = {
+      answer: defineStep({ model: 'claude-haiku-5-5', prompt: ({ files, question }) => [...files, question] }),
+      check: defineStep({
+        model: 'claude-haiku-5-5',
+        output: z.object({ doubts: z.array(z.string()).length(2) }),
+        prompt: () => 'Now name two doubts.',
+      }),
+    };
+    const chains = { ask: defineChain({ input, steps: ['answer', 'check'] }) };
+    export default defineConfig({ app: { chains, steps, workflowsPath: './chains.js' } });
+  `;
+  const CHAINS = `
+    import { proxySteps } from 'holdfast/workflow';
+    const { answer, check } = proxySteps();
+    export async function ask(input) {
+      const answered = await answer(input);
+      const { output } = await check({}, { continues: answered });
+      return { answer: answered.output, doubts: output.doubts };
+    }
+  `;
+  const ASK = `
+    import { readFile } from 'node:fs/promises';
+    import { connectHoldfast } from 'holdfast';
+    const { client, close } = await connectHoldfast();
+    const files = [await client.attach(await readFile('scan.png')), await client.attach(await readFile('terms.pdf'))];
+    const chain = await client.start('ask', { input: { files, question: 'The harbour is new.' } });
+    console.log(JSON.stringify(await chain.result()));
+    const { state, steps } = await chain.status();
+    console.log(JSON.stringify([state, ...steps.map(({ name, attempts }) => name + ' ' + attempts)]));
+    await close();
+  `;
+
+  test('an own chain runs in `holdfast dev`, with a configuration file, through the client', async () => {
+    const media = { 'scan.png': png(28, 28), 'terms.pdf': pdf(2) };
+    const files = { 'holdfast.config.js': CONFIG, 'chains.js': CHAINS, 'ask.js': ASK, ...media };
+    const project = await installed.project('plain-own-chain', files, { typescript: false });
+    expect(existsSync(join(project.directory, 'node_modules/typescript'))).toBe(false);
+    await inDevelopment(project, async () => {
+      const [output, status] = (await project.node('ask.js'))
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      expect(output).toEqual({
+        answer: '[simulated] The harbour is new.',
+        doubts: [expect.any(String), expect.any(String)],
+      });
+      expect(status).toEqual(['completed', 'answer 1', 'check 1']);
+    });
   });
 });

@@ -56,8 +56,12 @@ export class InstalledPackage {
     return new InstalledPackage(directory, join(directory, tarball));
   }
 
-  /** Makes a project of these files, by their paths, with the package installed. */
-  async project(name: string, files: Readonly<Record<string, string>>): Promise<Project> {
+  /** Makes a project of these files, by their paths, with the package installed, and TypeScript unless it does without. */
+  async project(
+    name: string,
+    files: Readonly<Record<string, string | Buffer>>,
+    { typescript = true } = {},
+  ): Promise<Project> {
     const directory = join(this.directory, name);
     const modules = join(directory, 'node_modules');
     mkdirSync(modules, { recursive: true });
@@ -67,16 +71,16 @@ export class InstalledPackage {
       writeFileSync(join(directory, path), text);
     }
     if (process.env.HOLDFAST_TEST_REGISTRY) {
-      const packages = [
-        this.tarball,
-        `typescript@${versionOf('typescript')}`,
-        `@types/node@${versionOf('@types/node')}`,
-      ];
+      const development = ['typescript', '@types/node'].map(
+        (development) => `${development}@${versionOf(development)}`,
+      );
+      const packages = [this.tarball, ...(typescript ? development : [])];
       await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', ...packages], { cwd: directory });
     } else {
       mkdirSync(join(modules, 'holdfast'));
       await run('tar', ['-xzf', this.tarball, '--strip-components=1', '-C', join(modules, 'holdfast')]);
-      for (const path of [...comingWithHoldfast(), ...DEVELOPMENT]) link(join(MODULES, path), join(modules, path));
+      const development = typescript ? DEVELOPMENT : [];
+      for (const path of [...comingWithHoldfast(), ...development]) link(join(MODULES, path), join(modules, path));
     }
     return { directory, node: (...args) => node(directory, args) };
   }

@@ -7,11 +7,13 @@ import type { ChainState } from '../../contracts/chains.js';
 import { EXIT, HoldfastError } from '../../contracts/errors.js';
 import type { HoldDecision, HoldVerdict } from '../../contracts/holds.js';
 import type { ChainStatus } from '../../contracts/status.js';
+import { attachFiles } from '../attach-files.js';
 import { formatOutput, formatStatus } from '../format-status.js';
 import { asSentence, createOutput } from '../output.js';
 
 interface SubmitFlags {
   readonly input: string;
+  readonly attach: readonly string[];
   readonly tenant?: string;
   readonly priority?: string;
   readonly key?: string;
@@ -26,6 +28,12 @@ export function addChainCommands(program: Command): void {
     .description('start a chain')
     .argument('<chain>', 'name of the chain, e.g. analyzeDocument')
     .requiredOption('--input <file>', 'its input as JSON; - reads standard input')
+    .option(
+      '--attach <field=file>',
+      'store an image or a PDF and put a reference to it into this field of the input; may be repeated',
+      (spec: string, specs: readonly string[]) => [...specs, spec],
+      [],
+    )
     .option('--tenant <name>', 'whose work it is (default: default)')
     .option('--priority <class>', 'high, normal or low (default: normal)')
     .option('--key <key>', 'idempotency key: the same key is the same chain, for ever')
@@ -81,8 +89,9 @@ export function addChainCommands(program: Command): void {
 
 async function submit(chain: string, flags: SubmitFlags, command: Command): Promise<void> {
   const output = createOutput(flags.json === true);
-  const input = await readInput(flags.input);
+  const given = await readInput(flags.input);
   await withClient(command, async (client) => {
+    const input = await attachFiles(client, given, flags.attach, flags.tenant);
     const { warning, ...submitted } = await client.submit({ ...flags, chain, input });
     if (warning !== undefined) output.note(warning);
     if (flags.wait !== true) {

@@ -17,6 +17,7 @@ const FOLDERS = {
   client: { only: ['contracts', 'store', 'intake'] },
   config: { only: ['contracts', 'models'] },
   embedded: { only: ['contracts'] },
+  replay: { only: ['contracts', 'workers'] },
   workers: { except: ['cli', 'console', 'embedded'] },
   console: { except: ['cli', 'embedded', 'workers', 'workflows', 'activities'] },
   testing: { except: ['cli'] },

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addChainCommands } from './commands/chains.js';
 import { addProcessCommands } from './commands/processes.js';
+import { addReplayCommands } from './commands/replay.js';
 import { reportError } from './output.js';
 
 /** The program with all its commands. Each sets `process.exitCode`; none ends the process itself. */
@@ -17,6 +18,7 @@ export function createProgram(): Command {
     .exitOverride();
   addProcessCommands(program);
   addChainCommands(program);
+  addReplayCommands(program);
   return program;
 }
 

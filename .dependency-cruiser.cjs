@@ -19,6 +19,7 @@ const FOLDERS = {
   client: { only: ['contracts', 'store', 'intake', 'attachments'] },
   config: { only: ['contracts', 'models'] },
   embedded: { only: ['contracts', 'attachments'] },
+  replay: { only: ['contracts', 'workers'] },
   workers: { except: ['cli', 'console', 'embedded'] },
   console: { except: ['cli', 'embedded', 'workers', 'workflows', 'activities'] },
   testing: { except: ['cli'] },

@@ -3,6 +3,7 @@ import { EXIT } from '../contracts/errors.js';
 import { addChainCommands } from './commands/chains.js';
 import { addProcessCommands } from './commands/processes.js';
 import { addPruneCommand } from './commands/prune.js';
+import { addReplayCommands } from './commands/replay.js';
 import { addServerCommand } from './commands/server.js';
 import { reportError } from './output.js';
 
@@ -21,6 +22,7 @@ export function createProgram(): Command {
   addServerCommand(program);
   addChainCommands(program);
   addPruneCommand(program);
+  addReplayCommands(program);
   return program;
 }
 

@@ -11,12 +11,13 @@ import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
 import { startChain } from '../intake/start-chain.js';
 import { type IntakeLimits, type Submission, validateSubmission } from '../intake/validate.js';
 import { listChainAttempts } from '../store/attempts.js';
-import { type ChainHead, closeChain, findChain, findChainHead, insertChain } from '../store/chains.js';
+import { type ChainHead, closeChain, findChain, findChainHead, insertChain, listOpenChains } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds, WITHDRAWN, wrongVerdict } from '../store/holds.js';
 import { type AttachOptions, attach } from './attach.js';
 import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
+import { fetchHistory, type History } from './fetch-history.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
 import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, prune } from './prune.js';
 import type { TemporalLink } from './temporal-link.js';
@@ -206,6 +207,25 @@ export class HoldfastClient implements ChainOperations {
   erase(options: EraseOptions): Promise<PruneReport> {
     const { store, temporal } = this.options;
     return this.query(() => eraseTenant(store, temporal, options, (id) => this.cancel(id)));
+  }
+
+  /**
+   * What Temporal recorded of a chain, with nothing left by reference: see `holdfast replay`. Throws `CHAIN_NOT_FOUND` when
+   * the chain is only queued, or Temporal has no history of it (any more).
+   */
+  async history(id: string): Promise<History> {
+    const { store, temporal } = this.options;
+    const row = await this.chain(id);
+    const history = await this.query(() => temporal.use((client) => fetchHistory(store, client, id)));
+    if (history !== undefined) return history;
+    const message = `Temporal has no history of ${id}, which is ${row.state}.`;
+    throw new HoldfastError('CHAIN_NOT_FOUND', message, 'It keeps histories of ended workflows for a limited time.');
+  }
+
+  /** Ids of all chains that have been started and have not ended, oldest first. */
+  async openChains(): Promise<readonly string[]> {
+    const { store, temporal } = this.options;
+    return this.query(() => listOpenChains(store, temporal.namespace));
   }
 
   /** Tells the workflow to look for decisions in the store. Returns why it could not, when it could not. */

@@ -252,6 +252,19 @@ export async function closeChain(
   });
 }
 
+/** Ids of the chains of a namespace whose workflows have been started and have not ended, oldest first. */
+export async function listOpenChains({ db }: Store, namespace: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom('chain')
+    .select('id')
+    .where('closed_at', 'is', null)
+    .where('state', '!=', 'queued')
+    .where((eb) => eb.or([eb('namespace', 'is', null), eb('namespace', '=', namespace)]))
+    .orderBy('created_at')
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 /** How old a row must be, in seconds, before the sweeper takes it: younger ones are in the hands of who wrote them. */
 const SETTLE_S = 2;
 /** How long the sweeper leaves a row alone after it has looked at it, in seconds. */

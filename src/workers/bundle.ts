@@ -9,6 +9,9 @@ const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 /** Module of the engine's interceptors; it belongs into every bundle. */
 const ENGINE_INTERCEPTORS = fileURLToPath(new URL(`../workflows/interceptors${extension}`, import.meta.url));
 
+/** Tells a replay what the code does; it belongs into no worker's bundle. */
+const REPLAY_TRACE = fileURLToPath(new URL(`../workflows/replay-trace${extension}`, import.meta.url));
+
 /** Where this package finds Temporal's: a project that depends on Holdfast alone need not install it again. */
 const OWN_MODULES = resolve(
   dirname(createRequire(import.meta.url).resolve('@temporalio/workflow/package.json')),
@@ -18,12 +21,14 @@ const OWN_MODULES = resolve(
 /**
  * Bundles an application's workflows with the engine. Throws `BAD_CONFIGURATION` when they cannot be compiled or import
  * something that must not enter the sandbox.
+ *
+ * @param forReplay with what `src/replay/` needs to say what the code does. The code itself is the same.
  */
-export async function bundleWorkflows(workflowsPath: string): Promise<WorkflowBundle> {
+export async function bundleWorkflows(workflowsPath: string, { forReplay = false } = {}): Promise<WorkflowBundle> {
   try {
     return await bundleWorkflowCode({
       workflowsPath,
-      workflowInterceptorModules: [ENGINE_INTERCEPTORS],
+      workflowInterceptorModules: forReplay ? [ENGINE_INTERCEPTORS, REPLAY_TRACE] : [ENGINE_INTERCEPTORS],
       logger: new DefaultLogger('WARN'),
       webpackConfigHook: (config) => ({
         ...config,

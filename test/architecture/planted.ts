@@ -27,6 +27,7 @@ export const PLANTED: Record<string, Tree> = {
   'server-imports-only-its-own': importing('src/server/routes.ts', 'cli/output'),
   'config-imports-only-its-own': importing('src/config/environment.ts', 'embedded/stack'),
   'embedded-imports-only-its-own': importing('src/embedded/stack.ts', 'store/rows'),
+  'replay-imports-only-its-own': importing('src/replay/replay.ts', 'store/rows'),
   'workers-imports-no-console-embedded': importing('src/workers/worker.ts', 'embedded/stack'),
   'console-imports-no-embedded-workers-workflows-activities': importing('src/console/page.ts', 'workflows/chain'),
   'nobody-imports-cli': importing('src/workers/worker.ts', 'cli/output'),

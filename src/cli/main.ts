@@ -1,7 +1,10 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
-import { addChainCommands } from './commands/chains.js';
+import { addCancelCommand } from './commands/cancel.js';
+import { addDecideCommands } from './commands/decide.js';
 import { addProcessCommands } from './commands/processes.js';
+import { addStatusCommand } from './commands/status.js';
+import { addSubmitCommand } from './commands/submit.js';
 import { reportError } from './output.js';
 
 /** The program with all its commands. Each sets `process.exitCode`; none ends the process itself. */
@@ -16,7 +19,10 @@ export function createProgram(): Command {
     .showHelpAfterError()
     .exitOverride();
   addProcessCommands(program);
-  addChainCommands(program);
+  addSubmitCommand(program);
+  addStatusCommand(program);
+  addDecideCommands(program);
+  addCancelCommand(program);
   return program;
 }
 

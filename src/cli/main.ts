@@ -1,10 +1,13 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
-import { addChainCommands } from './commands/chains.js';
+import { addCancelCommand } from './commands/cancel.js';
+import { addDecideCommands } from './commands/decide.js';
 import { addProcessCommands } from './commands/processes.js';
 import { addPruneCommand } from './commands/prune.js';
 import { addReplayCommands } from './commands/replay.js';
 import { addServerCommand } from './commands/server.js';
+import { addStatusCommand } from './commands/status.js';
+import { addSubmitCommand } from './commands/submit.js';
 import { reportError } from './output.js';
 
 /** The program with all its commands. Each sets `process.exitCode`; none ends the process itself. */
@@ -20,9 +23,12 @@ export function createProgram(): Command {
     .exitOverride();
   addProcessCommands(program);
   addServerCommand(program);
-  addChainCommands(program);
   addPruneCommand(program);
   addReplayCommands(program);
+  addSubmitCommand(program);
+  addStatusCommand(program);
+  addDecideCommands(program);
+  addCancelCommand(program);
   return program;
 }
 

@@ -14,6 +14,7 @@ import { listChainAttempts } from '../store/attempts.js';
 import { type ChainHead, closeChain, findChain, findChainHead, insertChain, listOpenChains } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds, WITHDRAWN, wrongVerdict } from '../store/holds.js';
+import { requireSchema } from '../store/migrate.js';
 import { type AttachOptions, attach } from './attach.js';
 import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
@@ -37,6 +38,8 @@ const LOOK_EVERY_MS = 3_000;
 
 /** What applications and the command line do with chains. Every method throws a `HoldfastError` with its remedy. */
 export class HoldfastClient implements ChainOperations {
+  private schema: Promise<void> | undefined;
+
   constructor(private readonly options: HoldfastClientOptions) {}
 
   /**
@@ -258,8 +261,18 @@ export class HoldfastClient implements ChainOperations {
     return (await this.query(() => findChainHead(this.options.store, id))) ?? notFound(id);
   }
 
+  /** Looks at the schema once, before anything is read or written. */
+  private withSchema(): Promise<void> {
+    this.schema ??= requireSchema(this.options.store).catch((error: unknown) => {
+      this.schema = undefined;
+      throw error;
+    });
+    return this.schema;
+  }
+
   private async query<Result>(run: () => Promise<Result>): Promise<Result> {
     try {
+      await this.withSchema();
       return await run();
     } catch (error) {
       throw this.options.store.explain(error);

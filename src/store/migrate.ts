@@ -1,15 +1,17 @@
-import { Migrator } from 'kysely';
+import { Migrator, sql } from 'kysely';
 import { HoldfastError } from '../contracts/errors.js';
 import type { Store } from './database.js';
 import * as fourRecords from './migrations/0001-four-records.js';
 import * as oneOpenAttempt from './migrations/0002-one-open-attempt.js';
 import * as approvals from './migrations/0003-approvals.js';
+import * as changes from './migrations/0004-changes.js';
 import * as retention from './migrations/0005-retention.js';
 
 const MIGRATIONS = {
   '0001-four-records': fourRecords,
   '0002-one-open-attempt': oneOpenAttempt,
   '0003-approvals': approvals,
+  '0004-changes': changes,
   '0005-retention': retention,
 };
 
@@ -31,4 +33,21 @@ export async function migrate(store: Store): Promise<void> {
     );
   }
   throw store.explain(error);
+}
+
+/**
+ * Throws `SCHEMA_VERSION` when the database's schema is older than this version needs, or is not there. A newer one is
+ * used as it is: migrations only add, and during an upgrade clients of the last version go on.
+ */
+export async function requireSchema(store: Store): Promise<void> {
+  // Without the table there is no schema: the error of the query says so.
+  const { rows } = await sql<{ name: string }>`SELECT name FROM kysely_migration`.execute(store.db);
+  const present = new Set(rows.map(({ name }) => name));
+  const missing = Object.keys(MIGRATIONS).filter((name) => !present.has(name));
+  if (missing.length === 0) return;
+  throw new HoldfastError(
+    'SCHEMA_VERSION',
+    `The database's schema is older than this version of Holdfast: it lacks ${missing.join(', ')}.`,
+    'Start a worker of this version on it once (`holdfast worker`): that brings the schema up to date.',
+  );
 }

@@ -4,12 +4,13 @@ import type { HoldKind, HoldVerdict } from '../contracts/holds.js';
 import type { Lane } from '../contracts/lanes.js';
 import type { Priority } from '../contracts/priority.js';
 
-/** The four records, as tables. Columns that hold JSON are text: exact bytes, never reordered as jsonb would. */
+/** The four records, and the changes of chains, as tables. Columns that hold JSON are text: exact bytes, never reordered as jsonb would. */
 export interface Database {
   chain: ChainTable;
   attempt: AttemptTable;
   blob: BlobTable;
   hold: HoldTable;
+  change: ChangeTable;
 }
 
 /** The job record, written before the workflow starts. */
@@ -129,4 +130,19 @@ export interface HoldTable {
   /** Which decision it was that counted, so that one whose answer was lost is known again; null for the client's. */
   decision_id: string | null;
   note: string | null;
+}
+
+/** A state that a chain entered. Written by a trigger alone. */
+export interface ChangeTable {
+  /** Number of the transaction, or of a later one: see the migration. */
+  position: number;
+  seq: Generated<number>;
+  chain_id: string;
+  type: string;
+  tenant: string;
+  key: string | null;
+  state: ChainTable['state'];
+  /** Of all attempts that had ended when the state changed; null when none of them has a known price. */
+  cost_micro_usd: number | null;
+  changed_at: Date;
 }

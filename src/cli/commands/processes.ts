@@ -15,8 +15,16 @@ export function addProcessCommands(program: Command): void {
     )
     .option('--ready-file <file>', 'write addresses and process ids there once everything serves')
     .option('--workers <number>', 'worker processes (default: 1)')
+    .addHelpText('after', '\nExample:\n  holdfast dev --workers 2 --ready-file ready.json')
     .action(dev);
-  program.command('worker').description('run one worker process, for production').action(worker);
+  program
+    .command('worker')
+    .description('run one worker process, for production')
+    .addHelpText(
+      'after',
+      '\nExample:\n  DATABASE_URL=postgres://… TEMPORAL_ADDRESS=temporal:7233 ANTHROPIC_API_KEY=… holdfast worker',
+    )
+    .action(worker);
   program
     .command('simulated-claude', { hidden: true })
     .option('--port <number>', 'port on loopback (default: any)')

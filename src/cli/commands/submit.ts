@@ -1,0 +1,74 @@
+import type { Command } from 'commander';
+import type { ChainState } from '../../contracts/chains.js';
+import { EXIT } from '../../contracts/errors.js';
+import type { ChainStatus } from '../../contracts/status.js';
+import { attachFiles } from '../attach-files.js';
+import { formatOutput, formatStatus } from '../format-status.js';
+import { asSentence, createOutput } from '../output.js';
+import { readInput } from '../read-input.js';
+import { withClient } from '../with-client.js';
+
+interface SubmitFlags {
+  readonly input: string;
+  readonly attach: readonly string[];
+  readonly tenant?: string;
+  readonly priority?: string;
+  readonly key?: string;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+}
+
+/** Adds `submit`. */
+export function addSubmitCommand(program: Command): void {
+  program
+    .command('submit')
+    .description('start a chain')
+    .argument('<chain>', 'name of the chain, e.g. analyzeDocument')
+    .requiredOption('--input <file>', 'its input as JSON; - reads standard input')
+    .option(
+      '--attach <field=file>',
+      'store an image or a PDF and put a reference to it into this field of the input; may be repeated',
+      (spec: string, specs: readonly string[]) => [...specs, spec],
+      [],
+    )
+    .option('--tenant <name>', 'whose work it is (default: default)')
+    .option('--priority <class>', 'high, normal or low (default: normal)')
+    .option('--key <key>', 'idempotency key: the same key is the same chain, for ever')
+    .option('--wait', 'wait until it has ended or is held')
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  holdfast submit analyzeDocument --input report.json --tenant acme --wait --json',
+    )
+    .action(submit);
+}
+
+async function submit(chain: string, flags: SubmitFlags, command: Command): Promise<void> {
+  const output = createOutput(flags.json === true);
+  const given = await readInput(flags.input);
+  await withClient(command, async (client) => {
+    const input = await attachFiles(client, given, flags.attach, flags.tenant);
+    const { warning, ...submitted } = await client.submit({ ...flags, chain, input });
+    if (warning !== undefined) output.note(warning);
+    if (flags.wait !== true) {
+      output.result(submitted, `${submitted.id}  ${submitted.state}${submitted.duplicate ? ' (duplicate)' : ''}`);
+      return;
+    }
+    const status = await client.wait(submitted.id);
+    const result = { ...submitted, state: status.state, output: status.output };
+    output.result(result, status.state === 'completed' ? formatOutput(status.output) : formatStatus(status));
+    process.exitCode = exitCodeOf(status.state);
+    if (output.json && status.state !== 'completed') output.note(explain(status));
+  });
+}
+
+function exitCodeOf(state: ChainState): number {
+  if (state === 'held') return EXIT.held;
+  return state === 'completed' ? EXIT.done : EXIT.failed;
+}
+
+function explain({ id, state, holds, message }: ChainStatus): string {
+  if (state !== 'held') return `${id} is ${state}${message === null ? '' : `: ${message}`}`;
+  const reasons = holds.map(({ step, reason, message: text }) => `${step} (${reason}): ${text}`).join('; ');
+  return `${id} is held at ${asSentence(reasons)} See \`holdfast status ${id}\`.`;
+}

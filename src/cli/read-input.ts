@@ -1,0 +1,31 @@
+import { readFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
+import { HoldfastError } from '../contracts/errors.js';
+
+/** The JSON in a file, or with `-` on standard input. Throws `INVALID_INPUT` when it cannot be read or is none. */
+export async function readInput(file: string): Promise<unknown> {
+  const name = file === '-' ? 'standard input' : file;
+  let bytes: Buffer;
+  try {
+    bytes = file === '-' ? await buffer(process.stdin) : await readFile(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const cause = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? String(error)})`;
+    throw new HoldfastError('INVALID_INPUT', `The input file ${name} ${cause}.`, 'Name a file with JSON in it.', {
+      cause: error,
+    });
+  }
+  let content: string;
+  try {
+    // Strict: in another encoding the model would be paid for a text with holes. It also drops a byte order mark.
+    content = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new HoldfastError('INVALID_INPUT', `${name} is not UTF-8.`, 'Save it as UTF-8.', { cause: error });
+  }
+  try {
+    return JSON.parse(content);
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new HoldfastError('INVALID_INPUT', `${name} is not JSON: ${detail}.`, 'Correct it.', { cause: error });
+  }
+}

@@ -41,5 +41,5 @@ export function startDevStack(
 
 /** What the simulator allows is for all workers together; a real provider's limits are configured per worker. */
 function perWorker(perMinute: number, { model, workers }: HoldfastConfig): number {
-  return model.kind === 'simulated' ? Math.max(1, Math.floor(perMinute / workers)) : perMinute;
+  return model.kind === 'simulated' ? Math.max(1, Math.floor(perMinute / Math.max(1, workers))) : perMinute;
 }

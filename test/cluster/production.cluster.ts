@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ROOT } from '../support/compose.js';
 import { CHAINS, DocumentChains, interruptedAttempts, paidAgain } from '../support/document-chains.js';
 import { cleanEnvironment, StackProcess } from '../support/stack-process.js';
-import { type ClusterWorker, TemporalCluster } from './temporal-cluster.js';
+import { type ClusterPart, TemporalCluster } from './temporal-cluster.js';
 import { findGo } from './temporal-programs.js';
 
 const run = promisify(execFile);
@@ -37,12 +38,12 @@ describe.skipIf(go === null)('on a real Temporal with the settings of docker-com
     await stack.simulator('PUT', 'latency', { firstTokenMs: 1_500, msPerOutputToken: 2, msPerInputToken: 0 });
   });
 
-  async function withWorkers(count: number, play: (first: ClusterWorker) => Promise<void>): Promise<void> {
+  async function withWorkers(count: number, play: (first: ClusterPart) => Promise<void>): Promise<void> {
     const { modelUrl } = await stack.ready();
-    const workers: ClusterWorker[] = [];
+    const workers: ClusterPart[] = [];
     try {
       while (workers.length < count) workers.push(await cluster.startWorker(modelUrl as string));
-      await play(workers[0] as ClusterWorker);
+      await play(workers[0] as ClusterPart);
     } finally {
       await Promise.all(workers.map((worker) => worker.stop()));
     }
@@ -73,6 +74,34 @@ describe.skipIf(go === null)('on a real Temporal with the settings of docker-com
       expect(response.status).toBe(200);
       expect(await response.text()).toContain('temporal_worker_task_slots_available');
     });
+  });
+
+  test('the HTTP server is healthy by the check of docker-compose.yml, and takes a chain and the decision on it', async () => {
+    const token = randomBytes(24).toString('hex');
+    const server = await cluster.startServer(token);
+    try {
+      expect(await (await fetch(server.healthUrl)).json()).toEqual({ status: 'ok', postgres: 'ok', temporal: 'ok' });
+      const post = async (path: string, body: unknown) => {
+        const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+        const response = await fetch(`${server.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+        expect([path, response.ok]).toEqual([path, true]);
+        return (await response.json()) as { readonly id: string };
+      };
+      await stack.simulator('PUT', 'faults', [
+        { kind: 'refusal', match: { contains: 'Now write a summary' }, times: 1 },
+      ]);
+      await withWorkers(1, async () => {
+        const input = { document: chains.document(0) };
+        const { id } = await post('/v1/chains', { chain: 'analyzeDocument', input });
+        await stack.use(async (client) => {
+          expect((await client.wait(id)).state).toBe('held');
+          await post(`/v1/chains/${id}/decisions`, { verdict: 'retry', by: 'a test' });
+          await chains.finish(client, id);
+        });
+      });
+    } finally {
+      await server.stop();
+    }
   });
 
   describe('ten chains in flight finish, and no finished step is paid again, when', () => {

@@ -35,8 +35,8 @@ const PORTS = ['FRONTEND', 'HISTORY', 'MATCHING', 'WORKER'].flatMap((service) =>
   `${service}_MEMBERSHIP_PORT`,
 ]);
 
-export interface ClusterWorker extends NodePart {
-  /** The address that docker-compose.yml asks for a worker's health. */
+export interface ClusterPart extends NodePart {
+  /** The address that docker-compose.yml asks for its health. */
   readonly healthUrl: string;
 }
 
@@ -48,7 +48,7 @@ export class TemporalCluster {
   readonly #watchdog = new Watchdog(process.env);
   readonly #passwords: Record<string, string>;
   readonly #ports = new Map<string, number>();
-  readonly #workers: NodePart[] = [];
+  readonly #parts: NodePart[] = [];
   #postgres: KeptPart<PostgresServer>;
   #temporal: KeptPart<RunningPart>;
   #programs = '';
@@ -125,28 +125,44 @@ export class TemporalCluster {
   }
 
   /** Starts a worker with the command and the environment of the service; it lives until it is stopped or killed. */
-  async startWorker(model: string): Promise<ClusterWorker> {
-    const service = serviceOf(compose, 'worker');
-    const [program, ...args] = service.command ?? [];
-    if (program !== 'holdfast') throw new Error(`The workers run ${program}.`);
+  async startWorker(model: string): Promise<ClusterPart> {
     const port = await findFreePort();
     // What the simulated Claude allows.
-    const variables = { HOLDFAST_REQUESTS_PER_MINUTE: '1000', HOLDFAST_TOKENS_PER_MINUTE: '540000' };
-    const worker = await startNodePart({
-      name: `worker-${this.#workers.length + 1}`,
+    const limits = { HOLDFAST_REQUESTS_PER_MINUTE: '1000', HOLDFAST_TOKENS_PER_MINUTE: '540000' };
+    const addresses = { ANTHROPIC_BASE_URL: model, HOLDFAST_METRICS_ADDRESS: `127.0.0.1:${port}` };
+    return this.#startPart('worker', port, { ...limits, ANTHROPIC_API_KEY: 'simulated' }, addresses);
+  }
+
+  /** The same for the HTTP server. */
+  async startServer(token: string): Promise<ClusterPart> {
+    const port = await findFreePort();
+    const addresses = { HOLDFAST_HTTP_HOST: '127.0.0.1', HOLDFAST_HTTP_PORT: String(port) };
+    return this.#startPart('server', port, { HOLDFAST_HTTP_TOKEN: token }, addresses);
+  }
+
+  async #startPart(
+    name: string,
+    port: number,
+    variables: Record<string, string>,
+    addresses: Record<string, string>,
+  ): Promise<ClusterPart> {
+    const service = serviceOf(compose, name);
+    const [program, ...args] = service.command ?? [];
+    if (program !== 'holdfast') throw new Error(`The service ${name} runs ${program}.`);
+    const part = await startNodePart({
+      name: `${name}-${this.#parts.length + 1}`,
       args: [BIN, ...args],
       env: cleanEnvironment({
-        ...environmentOf(service, { ...this.#passwords, ...variables, ANTHROPIC_API_KEY: 'simulated' }),
+        ...environmentOf(service, { ...this.#passwords, ...variables }),
         ...this.env,
-        ANTHROPIC_BASE_URL: model,
-        HOLDFAST_METRICS_ADDRESS: `127.0.0.1:${port}`,
+        ...addresses,
       }),
       directory: this.directory,
       stopTimeoutMs: 15_000,
       onSpawn: this.#watchdog.add,
     });
-    this.#workers.push(worker);
-    return { ...worker, healthUrl: healthUrl(service, port) };
+    this.#parts.push(part);
+    return { ...part, healthUrl: healthUrl(service, port) };
   }
 
   /** Ends Temporal's server at once; resolves when another one serves. */
@@ -171,7 +187,7 @@ export class TemporalCluster {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    await Promise.all(this.#parts.map((part) => part.stop()));
     await this.#temporal.stop();
     await this.#postgres.stop();
     await this.#watchdog.close();

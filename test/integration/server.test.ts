@@ -99,7 +99,11 @@ async function call(
   return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) };
 }
 
-const submission = (text: string, more = {}) => ({ chain: 'echo', input: { text }, ...more });
+const submission = <More extends object>(text: string, more?: More) => ({
+  chain: 'echo',
+  input: { text },
+  ...(more as More),
+});
 
 /** A chain that is held, by the records. */
 async function held(server: RunningServer, hold: object = { kind: 'failure', step: 's' }): Promise<string> {

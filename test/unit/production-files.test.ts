@@ -169,6 +169,33 @@ describe('the workers in docker-compose.yml', () => {
   });
 });
 
+describe('the HTTP server in docker-compose.yml', () => {
+  const server = serviceOf(compose, 'server');
+  const published = (name: string): string | undefined => serviceOf(compose, name).ports?.[0]?.split(':')[1];
+
+  test('is a command that the program has, given only variables that stand in the table of README.md', async () => {
+    const { createProgram } = await import('../../src/cli/main.js');
+    const [program, command] = server.command ?? [];
+    expect(program).toBe('holdfast');
+    expect(createProgram().commands.map((known) => known.name())).toContain(command);
+    const table = [...read('README.md').matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name);
+    expect(Object.keys(environment('server')).filter((name) => !table.includes(name))).toEqual([]);
+  });
+
+  test('asks its callers for a token, and has no other secret than that and the password of its role', () => {
+    const own = requiredVariables({ ...compose, services: { server } });
+    expect(own).toEqual(['HOLDFAST_DATABASE_PASSWORD', 'HOLDFAST_HTTP_TOKEN']);
+  });
+
+  test("is where Temporal's UI looks for a codec, and lets the pages of that UI in", () => {
+    expect(environment('temporal-ui').TEMPORAL_CODEC_ENDPOINT).toBe(`http://127.0.0.1:${published('server')}/codec`);
+    const port = published('temporal-ui');
+    expect(environment('server').HOLDFAST_UI_ORIGINS).toBe(`http://127.0.0.1:${port},http://localhost:${port}`);
+    expect(environment('server').HOLDFAST_HTTP_PORT).toBe(published('server'));
+    expect(server.healthcheck?.test.join(' ')).toContain(`http://127.0.0.1:${published('server')}/healthz`);
+  });
+});
+
 describe('deploy/temporal-dynamic-config.yaml', () => {
   type DynamicConfig = Record<string, readonly { readonly value: unknown }[]>;
   const file = mountedFile(serviceOf(compose, 'temporal'), environment('temporal').DYNAMIC_CONFIG_FILE_PATH as string);

@@ -62,6 +62,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     maxInputBytes: first('maxInputBytes') ?? 10 * 1024 * 1024,
     workers: first('workers') ?? 1,
     metricsAddress: first('metricsAddress'),
+    ...deploymentOf(said),
     ...(fromFile.app === undefined ? {} : { app: fromFile.app as unknown as Application }),
   };
 }
@@ -80,6 +81,17 @@ function modelConfig(said: readonly Settings[]): ModelConfig {
   throw badConfiguration(
     `The model is at ${new URL(baseUrl).host} (ANTHROPIC_BASE_URL, --model-url or model.baseUrl), but there is no API key for it.`,
     'Set ANTHROPIC_API_KEY; only servers on this machine go without one.',
+  );
+}
+
+/** Half a version would be none, in silence. */
+function deploymentOf(said: readonly Settings[]): Pick<HoldfastConfig, 'deployment'> {
+  const { name, buildId } = over(said.map(({ deployment }) => deployment));
+  if (name === undefined && buildId === undefined) return {};
+  if (name !== undefined && buildId !== undefined) return { deployment: { name, buildId } };
+  throw badConfiguration(
+    `The deployment has ${name === undefined ? 'a build id and no name' : 'a name and no build id'}.`,
+    'Set both TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID, or neither.',
   );
 }
 

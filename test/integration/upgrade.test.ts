@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import proto from '@temporalio/proto';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -22,6 +23,7 @@ import { createDatabase } from '../support/database.js';
 import { createDevServer } from '../support/dev-server.js';
 import { until } from '../support/stack-process.js';
 
+const { RoutingConfigUpdateState } = proto.temporal.api.enums.v1;
 const DEPLOYMENT = 'claims';
 const KINDS = ['held', 'waits', 'calls'] as const;
 const CLAIMS = Array.from({ length: 100 }, (_, index) => ({ kind: KINDS[index % 3] as string, index }));
@@ -75,12 +77,20 @@ async function startVersion(version: 1 | 2) {
   closing.push(() => worker.stop());
   const { workflowService } = environment.connection;
   const request = { namespace: 'default', deploymentName: DEPLOYMENT, buildId: `v${version}` };
-  // Temporal knows a version from its first poll on.
-  const makeCurrent = () =>
-    until(`version ${version} is current`, () =>
+  const makeCurrent = async () => {
+    // Temporal knows a version from its first poll on, and tells its queues of a new current one bit by bit.
+    await until(`version ${version} is current`, () =>
       workflowService.setWorkerDeploymentCurrentVersion(request).catch(() => undefined),
     );
-  return { worker, makeCurrent };
+    await until(`the queues know of version ${version}`, async () => {
+      const { workerDeploymentInfo } = await workflowService.describeWorkerDeployment(request);
+      return (
+        workerDeploymentInfo?.routingConfigUpdateState ===
+        RoutingConfigUpdateState.ROUTING_CONFIG_UPDATE_STATE_COMPLETED
+      );
+    });
+  };
+  return { makeCurrent };
 }
 
 async function differing(histories: readonly NamedHistory[], code: string): Promise<string[]> {

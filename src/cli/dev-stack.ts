@@ -1,4 +1,5 @@
 import { type HoldfastConfig, stackEnvironment } from '../config/index.js';
+import { HoldfastError } from '../contracts/errors.js';
 import { type Stack, type StackOptions, startStack } from '../embedded/stack.js';
 import { openStore } from '../store/database.js';
 import { migrate } from '../store/migrate.js';
@@ -12,6 +13,13 @@ export function startDevStack(
   options: Pick<StackOptions, 'log' | 'signal' | 'readyFile' | 'onChange'>,
 ): Promise<Stack> {
   const { temporal, database, model } = config;
+  if (config.deployment !== undefined && temporal.kind === 'embedded') {
+    throw new HoldfastError(
+      'BAD_CONFIGURATION',
+      'Workers with a version take no chains before somebody makes it the current one, and nobody does on an embedded Temporal.',
+      'Leave TEMPORAL_DEPLOYMENT_NAME, TEMPORAL_WORKER_BUILD_ID and the field deployment out here.',
+    );
+  }
   return startStack({
     ...options,
     directory: config.directory,

@@ -32,6 +32,8 @@ const VARIABLES: Readonly<Record<string, string>> = {
   maxInputBytes: 'HOLDFAST_MAX_INPUT_BYTES',
   workers: 'HOLDFAST_WORKERS',
   metricsAddress: 'HOLDFAST_METRICS_ADDRESS',
+  'deployment.name': 'TEMPORAL_DEPLOYMENT_NAME',
+  'deployment.buildId': 'TEMPORAL_WORKER_BUILD_ID',
 };
 
 const FLAGS: Readonly<Record<keyof ConfigFlags, { readonly field: string; readonly flag: string }>> = {
@@ -85,8 +87,10 @@ function settingsOf(said: readonly { field: string; source: string; value: strin
   return settings as Settings;
 }
 
+const TEXTS = ['directory', 'temporal', 'database', 'model', 'http', 'metricsAddress', 'deployment'];
+
 function numeric(field: string): boolean {
-  return !['directory', 'temporal', 'database', 'model', 'http', 'metricsAddress'].includes(field.split('.')[0] ?? '');
+  return !TEXTS.includes(field.split('.')[0] ?? '');
 }
 
 /** The number, or the text when it is none, for the schema to refuse. */

@@ -63,6 +63,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     maxInputBytes: first('maxInputBytes') ?? 10 * 1024 * 1024,
     workers: first('workers') ?? 1,
     metricsAddress: first('metricsAddress'),
+    ...deploymentOf(said),
     ...(fromFile.app === undefined ? {} : { app: fromFile.app as unknown as Application }),
   };
 }
@@ -89,6 +90,17 @@ function httpConfig({ host = '127.0.0.1', token, uiOrigins }: NonNullable<Settin
 }
 
 const trimmed = (text: string): string => text.trim();
+
+/** Half a version would be none, in silence. */
+function deploymentOf(said: readonly Settings[]): Pick<HoldfastConfig, 'deployment'> {
+  const { name, buildId } = over(said.map(({ deployment }) => deployment));
+  if (name === undefined && buildId === undefined) return {};
+  if (name !== undefined && buildId !== undefined) return { deployment: { name, buildId } };
+  throw badConfiguration(
+    `The deployment has ${name === undefined ? 'a build id and no name' : 'a name and no build id'}.`,
+    'Set both TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID, or neither.',
+  );
+}
 
 function isLoopback(url: string): boolean {
   const { hostname } = new URL(url);

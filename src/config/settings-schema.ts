@@ -20,6 +20,10 @@ const url = (protocols: readonly string[], example: string) =>
     message: `expected a URL like ${example}`,
   });
 
+/** Temporal joins it and the build id by a dot. */
+const deploymentName = text.regex(/^[^.\s]+$/, 'expected a text without dots and spaces');
+const buildId = text.regex(/^\S+$/, 'expected a text without spaces');
+
 const port = whole(1, 65_535);
 const origins = text.refine(
   (value) => value.split(',').every((part) => URL.canParse(part) && new URL(part).origin === part.trim()),
@@ -97,6 +101,7 @@ export const settingsSchema = z.strictObject({
   maxInputBytes: whole(1).optional(),
   workers: whole(0, 100).optional(),
   metricsAddress: text.regex(/^[^\s/]+:\d+$/, 'expected an address like 0.0.0.0:9464').optional(),
+  deployment: z.strictObject({ name: deploymentName.optional(), buildId: buildId.optional() }).optional(),
   app: z.strictObject({ chains: object, steps: object, workflowsPath: text }).optional(),
 });
 

@@ -29,6 +29,17 @@ export interface QuotaConfig {
   readonly tokensPerMinute: number;
 }
 
+/**
+ * A worker's version in Temporal's sense. With it a worker takes no chains before Temporal is told that its version is the
+ * current one, and open chains go on with the current one.
+ */
+export interface DeploymentConfig {
+  /** The same for all versions of an application. */
+  readonly name: string;
+  /** Another one for each deploy, e.g. a commit. */
+  readonly buildId: string;
+}
+
 /** Ports of the embedded parts. Default: each one is chosen when it is not named. */
 export interface PortsConfig {
   readonly temporal?: number;
@@ -83,6 +94,8 @@ export interface HoldfastConfig {
   readonly workers: number;
   /** Where `holdfast worker` serves metrics for Prometheus, an IP address and a port. Default: nowhere. */
   readonly metricsAddress?: string;
+  /** The version that a worker is of, see {@link DeploymentConfig}. Default: workers have none. */
+  readonly deployment?: DeploymentConfig;
   /** What the configuration file registers, its paths absolute. Default: nothing, the shipped chains are used. */
   readonly app?: Application;
 }
@@ -109,6 +122,7 @@ export interface HoldfastSettings {
   readonly maxInputBytes?: number;
   readonly workers?: number;
   readonly metricsAddress?: string;
+  readonly deployment?: Partial<DeploymentConfig>;
   /** A relative `workflowsPath` starts at the configuration file. */
   readonly app?: Application;
 }

@@ -79,7 +79,7 @@ export function firstDifference(error: Error, events: readonly HistoryEvent[], t
 }
 
 /** What the SDK says at the core of its message, without the wrapping that it dumps around. */
-export function causeOf(message: string): string {
+function causeOf(message: string): string {
   const quoted = quotedAfter('message', message);
   const bare = (quoted ?? message.replace(/^.*? Details: /s, ''))
     .replace(/^(\[\w+\] )?(Nondeterminism error|Fatal error in workflow machines): /, '')

@@ -48,6 +48,7 @@ export function workerSettings(
     maxOutputTokensOf: (name) => contextWindowOf(name, config.contextWindows)?.maxOutputTokens ?? null,
     quota: config.quota,
     shutdownGraceMs: SHUTDOWN_GRACE_MS,
+    ...(config.deployment && { deployment: config.deployment }),
     log,
   };
 }

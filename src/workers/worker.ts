@@ -41,6 +41,8 @@ export interface WorkerSettings {
   readonly quota: QuotaLimits;
   /** How long calls that are open at a shutdown may take to finish, in milliseconds. */
   readonly shutdownGraceMs: number;
+  /** The version that this worker is of. Default: none, and it takes chains from its start on. */
+  readonly deployment?: { readonly name: string; readonly buildId: string };
   readonly log: (message: string) => void;
 }
 
@@ -95,6 +97,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
         ...shared,
         taskQueue: ENGINE_TASK_QUEUE,
         workflowBundle: bundle,
+        ...versioning(settings),
         // How long a workflow task waits for a worker that has the chain in memory. That one may have been killed, and
         // the default of 10 s would be the longest part of its chains' recovery.
         stickyQueueScheduleToStartTimeout: '3 seconds',
@@ -174,6 +177,22 @@ async function connect(target: TemporalTarget): Promise<{ native: NativeConnecti
   } catch (error) {
     throw temporalUnreachable(address, error);
   }
+}
+
+/**
+ * Chains go on with the current version, never pinned to the one that began them: a held chain would wait for workers that
+ * are long gone. Only the queue of workflows is versioned; a model call may be made by any version that serves its queue.
+ */
+function versioning({ deployment }: WorkerSettings): Pick<WorkerOptions, 'workerDeploymentOptions'> {
+  if (deployment === undefined) return {};
+  const { name: deploymentName, buildId } = deployment;
+  return {
+    workerDeploymentOptions: {
+      version: { deploymentName, buildId },
+      useWorkerVersioning: true,
+      defaultVersioningBehavior: 'AUTO_UPGRADE',
+    },
+  };
 }
 
 /** TLS, key and metadata mean the same to both kinds of connection. */

@@ -49,6 +49,9 @@ export class RecordedEngine implements EngineActivities, ModelActivities {
   /** What `planStep` answers instead of a plan for the task queue. */
   plan: ((call: StepCall) => StepPlan | undefined) | undefined;
 
+  /** Whose work the chains are. */
+  tenant: string | undefined;
+
   /** Runs before a decision is recorded. */
   beforeDecision: ((decision: HoldDecision) => Promise<void>) | undefined;
   /** Runs after a decision was recorded, and may lose the answer. */
@@ -65,6 +68,7 @@ export class RecordedEngine implements EngineActivities, ModelActivities {
     const result = this.journal.get(this.keyOf(call));
     if (result !== undefined) return { kind: 'reuse', result };
     return {
+      ...(this.tenant === undefined ? {} : { tenant: this.tenant }),
       kind: 'call',
       taskQueue: this.taskQueue,
       startToCloseMs: 60_000,

@@ -41,6 +41,17 @@ test('everything has a default, and every part is embedded', async () => {
   });
 });
 
+test('a deployment has a name and a build id, or there is none', async () => {
+  const env = { TEMPORAL_DEPLOYMENT_NAME: 'claims', TEMPORAL_WORKER_BUILD_ID: 'v1.2' };
+  expect((await load(env)).deployment).toEqual({ name: 'claims', buildId: 'v1.2' });
+  await expect(load({ ...env, TEMPORAL_WORKER_BUILD_ID: '' })).rejects.toMatchObject({
+    message: 'The deployment has a name and no build id.',
+  });
+  await expect(load({ ...env, TEMPORAL_DEPLOYMENT_NAME: 'a.b' })).rejects.toMatchObject({
+    message: expect.stringContaining('TEMPORAL_DEPLOYMENT_NAME'),
+  });
+});
+
 describe('precedence', () => {
   const file = { 'holdfast.config.mjs': 'export default { workers: 2, idleTimeoutMs: 2, maxInputBytes: 2 };' };
 

@@ -1,0 +1,19 @@
+import { condition, defineSignal, patched, setHandler } from '@temporalio/workflow';
+import { proxySteps } from '../../src/workflow.js';
+import type { ClaimSteps } from './claims-steps.js';
+
+const { readClaim, checkClaim, decideClaim } = proxySteps<ClaimSteps>();
+
+/** The chain with a step more. Chains that are past that point already go on without it. */
+export async function handleClaim({ claim, waits }: { claim: string; waits: boolean }) {
+  let released = !waits;
+  setHandler(defineSignal('release'), () => {
+    released = true;
+  });
+  const read = await readClaim({ claim });
+  if (waits) await condition(() => released, '1 hour');
+  const checked = patched('check-claims');
+  if (checked) await checkClaim({ claim });
+  const { output } = await decideClaim({ claim }, { continues: read });
+  return { output, checked };
+}

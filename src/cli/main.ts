@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addChainCommands } from './commands/chains.js';
+import { addCompletionCommand } from './commands/completion.js';
 import { addProcessCommands } from './commands/processes.js';
 import { addPruneCommand } from './commands/prune.js';
 import { reportError } from './output.js';
@@ -19,6 +20,7 @@ export function createProgram(): Command {
   addProcessCommands(program);
   addChainCommands(program);
   addPruneCommand(program);
+  addCompletionCommand(program);
   return program;
 }
 

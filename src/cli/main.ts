@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addChainCommands } from './commands/chains.js';
 import { addCompletionCommand } from './commands/completion.js';
+import { addDoctorCommand } from './commands/doctor.js';
 import { addProcessCommands } from './commands/processes.js';
 import { addPruneCommand } from './commands/prune.js';
 import { reportError } from './output.js';
@@ -19,6 +20,7 @@ export function createProgram(): Command {
     .exitOverride();
   addProcessCommands(program);
   addChainCommands(program);
+  addDoctorCommand(program);
   addPruneCommand(program);
   addCompletionCommand(program);
   return program;

@@ -17,6 +17,7 @@ import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
 import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, prune } from './prune.js';
+import { type Difference, reconcileRecords } from './reconcile-records.js';
 import type { TemporalLink } from './temporal-link.js';
 
 export interface HoldfastClientOptions {
@@ -194,6 +195,11 @@ export class HoldfastClient implements ChainOperations {
   erase(options: EraseOptions): Promise<PruneReport> {
     const { store, temporal } = this.options;
     return this.query(() => eraseTenant(store, temporal, options, (id) => this.cancel(id)));
+  }
+
+  /** Compares the records with Temporal, after one of them was restored. See {@link reconcileRecords}. */
+  reconcile(options: { readonly fix?: boolean } = {}): Promise<Difference[]> {
+    return this.query(() => reconcileRecords(this.options.store, this.options.temporal, options));
   }
 
   /** Tells the workflow to look for decisions in the store. Returns why it could not, when it could not. */

@@ -1,4 +1,4 @@
-import { Migrator } from 'kysely';
+import { Migrator, sql } from 'kysely';
 import { HoldfastError } from '../contracts/errors.js';
 import type { Store } from './database.js';
 import * as fourRecords from './migrations/0001-four-records.js';
@@ -31,4 +31,22 @@ export async function migrate(store: Store): Promise<void> {
     );
   }
   throw store.explain(error);
+}
+
+/** Migrations that the database lacks, and those that it has and this version does not know. Changes nothing. */
+export async function readSchema({ db }: Store): Promise<{
+  readonly missing: readonly string[];
+  readonly unknown: readonly string[];
+}> {
+  const { rows: tables } = await sql<{ there: boolean }>`
+    SELECT to_regclass('kysely_migration') IS NOT NULL AS there`.execute(db);
+  const { rows } = tables[0]?.there
+    ? await sql<{ name: string }>`SELECT name FROM kysely_migration ORDER BY name`.execute(db)
+    : { rows: [] };
+  const done = new Set(rows.map(({ name }) => name));
+  const known = Object.keys(MIGRATIONS);
+  return {
+    missing: known.filter((name) => !done.has(name)),
+    unknown: [...done].filter((name) => !known.includes(name)),
+  };
 }

@@ -119,7 +119,7 @@ async function compare(
   const id = workflow.workflowId;
   const isOpen = workflow.status.name === 'RUNNING';
   const memo = workflow.memo?.[MEMO_CHAIN] as ChainMemo | undefined;
-  if (row === undefined || (row.content_hash === null && row.input === null && memo !== undefined && isOpen)) {
+  if (row === undefined || (isOpen && lacksIntake(row, memo))) {
     // Without a memo it was started without intake: its first step writes all that there is to know.
     if (memo === undefined) return [];
     const rowMissing: Found = {
@@ -165,6 +165,12 @@ async function compare(
   }
   if (row.closed_at !== null) return [behindWorkflow(context, row)];
   return compareOpen(context, workflow, row);
+}
+
+/** Whether a row was written by a step of its workflow, after the one that intake had written was lost. */
+function lacksIntake({ content_hash, input, key, title }: ComparedRow, memo: ChainMemo | undefined): boolean {
+  if (memo === undefined || content_hash !== null || input !== null) return false;
+  return key !== (memo.key ?? null) || title !== (memo.title ?? null);
 }
 
 /** A workflow that has not come as far as its row says. */

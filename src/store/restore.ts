@@ -7,14 +7,14 @@ import type { Database } from './schema.js';
 /** What of a row matters when it is compared with its workflow. */
 export type ComparedRow = Pick<
   ChainRow,
-  'id' | 'state' | 'namespace' | 'first_run_id' | 'closed_at' | 'content_hash' | 'input'
+  'id' | 'state' | 'namespace' | 'first_run_id' | 'closed_at' | 'content_hash' | 'input' | 'key' | 'title'
 >;
 
 /** The rows of these chains, and with them all rows that are open. */
 export async function listRowsToCompare({ db }: Store, ids: readonly string[]): Promise<ComparedRow[]> {
   return db
     .selectFrom('chain')
-    .select(['id', 'state', 'namespace', 'first_run_id', 'closed_at', 'content_hash', 'input'])
+    .select(['id', 'state', 'namespace', 'first_run_id', 'closed_at', 'content_hash', 'input', 'key', 'title'])
     .where((eb) => eb.or([eb('closed_at', 'is', null), eb('id', '=', sql<string>`ANY(${ids})`)]))
     .orderBy('id')
     .execute();

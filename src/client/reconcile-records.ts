@@ -254,7 +254,9 @@ async function compareOpen(
   const blobs = await findMissingBlobs(store, [...told.addresses]);
   if (blobs.length > 0) {
     const message = `Its workflow refers to ${blobs.length} stored ${blobs.length === 1 ? 'text' : 'texts'} that PostgreSQL does not have: it cannot go on where it needs one.`;
-    found.push({ kind: 'blob-missing', id, message, fix: null, command: `holdfast cancel ${id}, then submit it anew` });
+    // Not `cancel`: a workflow whose own input is lost cannot take that.
+    const command = `temporal workflow terminate --workflow-id ${id}, then submit it anew`;
+    found.push({ kind: 'blob-missing', id, message, fix: null, command });
   }
   return found;
 }

@@ -43,7 +43,8 @@ export function journalKey(chainId: string, call: StepCall): JournalKey {
 
 /**
  * The chain on whose behalf an activity runs. Throws for one that was cancelled while it was queued and has been started
- * all the same: nothing may be paid for it.
+ * all the same, and for a run that has failed or was cancelled and comes again: Temporal was restored from an older copy.
+ * Nothing may be paid for either. One that has completed may run again to its end, over the answers in the journal.
  */
 export async function runningChain(store: Store, ref: ChainRef, caller: CallingChain): Promise<ChainHead> {
   const { chain: type, firstRunId, parentId } = ref;
@@ -53,7 +54,8 @@ export async function runningChain(store: Store, ref: ChainRef, caller: CallingC
     firstRunId,
     ...(parentId === undefined ? {} : { parentId }),
   });
-  if (wasClosedBeforeStart(chain)) {
+  const comesAgain = chain.closed_run_id === caller.runId && chain.state !== 'completed';
+  if (wasClosedBeforeStart(chain) || (chain.closed_at !== null && comesAgain)) {
     throw ApplicationFailure.nonRetryable(chain.message ?? `The chain is ${chain.state}.`, 'ClosedBeforeStart');
   }
   return chain;

@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addCancelCommand } from './commands/cancel.js';
+import { addCompletionCommand } from './commands/completion.js';
 import { addDecideCommands } from './commands/decide.js';
+import { addDoctorCommand } from './commands/doctor.js';
 import { addProcessCommands } from './commands/processes.js';
 import { addPruneCommand } from './commands/prune.js';
 import { addReplayCommands } from './commands/replay.js';
@@ -29,6 +31,9 @@ export function createProgram(): Command {
   addStatusCommand(program);
   addDecideCommands(program);
   addCancelCommand(program);
+  addDoctorCommand(program);
+  addPruneCommand(program);
+  addCompletionCommand(program);
   return program;
 }
 

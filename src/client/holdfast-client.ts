@@ -21,6 +21,7 @@ import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import { fetchHistory, type History } from './fetch-history.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
 import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, prune } from './prune.js';
+import { type Difference, reconcileRecords } from './reconcile-records.js';
 import type { TemporalLink } from './temporal-link.js';
 
 export interface HoldfastClientOptions {
@@ -229,6 +230,11 @@ export class HoldfastClient implements ChainOperations {
   async openChains(): Promise<readonly string[]> {
     const { store, temporal } = this.options;
     return this.query(() => listOpenChains(store, temporal.namespace));
+  }
+
+  /** Compares the records with Temporal, after one of them was restored. See {@link reconcileRecords}. */
+  reconcile(options: { readonly fix?: boolean } = {}): Promise<Difference[]> {
+    return this.query(() => reconcileRecords(this.options.store, this.options.temporal, options));
   }
 
   /** Tells the workflow to look for decisions in the store. Returns why it could not, when it could not. */

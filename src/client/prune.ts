@@ -16,6 +16,7 @@ import {
   readAnyBlobs,
 } from '../store/prune.js';
 import { hasGrpcCode, NOT_FOUND } from './grpc.js';
+import { historyTexts } from './history-texts.js';
 import type { TemporalLink } from './temporal-link.js';
 
 export interface PruneOptions {
@@ -197,17 +198,11 @@ async function findKept(
 async function payloadsOf(client: Client, id: string): Promise<string[]> {
   try {
     const { events } = await client.workflow.getHandle(id).fetchHistory();
-    return [...bytesIn(events)].map((bytes) => Buffer.from(bytes).toString('latin1'));
+    return [...historyTexts(events)];
   } catch (error) {
     if (hasGrpcCode(error, NOT_FOUND)) return [];
     throw error;
   }
-}
-
-function* bytesIn(value: unknown): Generator<Uint8Array> {
-  if (value instanceof Uint8Array) yield value;
-  else if (Array.isArray(value)) for (const item of value) yield* bytesIn(item);
-  else if (value !== null && typeof value === 'object') for (const item of Object.values(value)) yield* bytesIn(item);
 }
 
 /**

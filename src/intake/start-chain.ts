@@ -33,7 +33,8 @@ export async function startChain(store: Store, temporal: Client, id: string): Pr
   return true;
 }
 
-async function startWorkflow(temporal: Client, row: ChainRow): Promise<string> {
+/** Starts the workflow of a chain; returns the first run's id, also when it runs already. */
+export async function startWorkflow(temporal: Client, row: ChainRow): Promise<string> {
   try {
     const handle = await temporal.workflow.start(row.type, {
       workflowId: row.id,

@@ -53,7 +53,7 @@ export function validateSubmission(submission: Submission, app: Application, lim
     tenant,
     priority,
     ...(key === undefined ? {} : { key }),
-    contentHash: createHash('sha256').update(canonicalJson(value)).digest('hex'),
+    contentHash: contentHashOf(value),
     input,
     ...(title === undefined ? {} : { title: title.slice(0, 200) }),
   };
@@ -122,6 +122,11 @@ function checkSize(
       );
     }
   }
+}
+
+/** SHA-256 of an input's content. */
+export function contentHashOf(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('hex');
 }
 
 /** JSON with sorted keys: the same content gives the same hash, however it was written. */

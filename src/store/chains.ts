@@ -74,7 +74,8 @@ export async function insertChain(
 }
 
 function sameInput(first: ChainRow, chain: NewChain): ChainRow {
-  if (first.content_hash === chain.contentHash) return first;
+  // Null: its row was written anew after a restore in which its input was lost. The key is then all that there is.
+  if (first.content_hash === chain.contentHash || first.content_hash === null) return first;
   throw new HoldfastError(
     'KEY_CONFLICT',
     `Key ${JSON.stringify(chain.key)} belongs to ${first.id}, which was submitted with another input at ${first.created_at.toISOString()}.`,

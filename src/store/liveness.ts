@@ -48,6 +48,16 @@ export async function announceWorker(store: Store, url: string): Promise<WorkerI
   };
 }
 
+/** The numbers of all workers that live now. */
+export async function listLiveWorkers({ db }: Store): Promise<number[]> {
+  const { rows } = await sql<{ number: number }>`
+    SELECT objid::int AS number FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = ${sql.lit(WORKER_LOCK)} AND objsubid = 2 AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ORDER BY 1`.execute(db);
+  return rows.map(({ number }) => number);
+}
+
 /** Whether the worker with this number is alive. A transaction's lock, so that asking leaves nothing behind. */
 export async function isWorkerAlive({ db }: Store, number: number): Promise<boolean> {
   const { rows } = await sql<{ dead: boolean }>`

@@ -40,14 +40,32 @@ export async function migrate(store: Store): Promise<void> {
  * used as it is: migrations only add, and during an upgrade clients of the last version go on.
  */
 export async function requireSchema(store: Store): Promise<void> {
-  // Without the table there is no schema: the error of the query says so.
-  const { rows } = await sql<{ name: string }>`SELECT name FROM kysely_migration`.execute(store.db);
-  const present = new Set(rows.map(({ name }) => name));
-  const missing = Object.keys(MIGRATIONS).filter((name) => !present.has(name));
+  const { missing } = await readSchema(store);
   if (missing.length === 0) return;
+  const isEmpty = missing.length === Object.keys(MIGRATIONS).length;
   throw new HoldfastError(
     'SCHEMA_VERSION',
-    `The database's schema is older than this version of Holdfast: it lacks ${missing.join(', ')}.`,
+    isEmpty
+      ? 'The database has no schema of Holdfast yet.'
+      : `The database's schema is older than this version of Holdfast: it lacks ${missing.join(', ')}.`,
     'Start a worker of this version on it once (`holdfast worker`): that brings the schema up to date.',
   );
+}
+
+/** Migrations that the database lacks, and those that it has and this version does not know. Changes nothing. */
+export async function readSchema({ db }: Store): Promise<{
+  readonly missing: readonly string[];
+  readonly unknown: readonly string[];
+}> {
+  const { rows: tables } = await sql<{ there: boolean }>`
+    SELECT to_regclass('kysely_migration') IS NOT NULL AS there`.execute(db);
+  const { rows } = tables[0]?.there
+    ? await sql<{ name: string }>`SELECT name FROM kysely_migration ORDER BY name`.execute(db)
+    : { rows: [] };
+  const done = new Set(rows.map(({ name }) => name));
+  const known = Object.keys(MIGRATIONS);
+  return {
+    missing: known.filter((name) => !done.has(name)),
+    unknown: [...done].filter((name) => !known.includes(name)),
+  };
 }

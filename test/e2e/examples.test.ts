@@ -1,4 +1,7 @@
 import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -25,4 +28,22 @@ test('an application submits a chain, waits for its result, and gets the same ch
   expect(id).toBeDefined();
   expect(output.join('\n')).toMatch(/\[simulated\] .*\[simulated\] .*It cost \d+ millionths of a dollar\./s);
   expect(await submit()).toEqual([`${id} was submitted before`, ...output]);
+});
+
+test('the demo of approvals plays an approval with an edit and a rejection', { timeout: 180_000 }, async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'holdfast-approval-'));
+  try {
+    // PostgreSQL does not run as root; whoever it runs as must be able to enter.
+    await chmod(directory, 0o755);
+    const options = { cwd: ROOT, env: cleanEnvironment({ HOLDFAST_DIR: directory }) };
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--import', 'tsx', 'examples/approval.ts'],
+      options,
+    );
+    expect(stdout).toMatch(/To reject: holdfast reject .*"decision": "approved",.*"by": "ann".*"edited": true/s);
+    expect(stdout).toMatch(/"The board is told by Friday\.".*"decision": "rejected",.*"by": "bob"/s);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 });

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { Client, Connection } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { HoldfastClient } from '../../src/client/holdfast-client.js';
+import type { HoldDecision } from '../../src/contracts/holds.js';
 import { StackProcess } from '../support/stack-process.js';
 import { withoutMachine } from './without-machine.js';
 
@@ -19,29 +20,32 @@ const documentOf = (shape: string): string =>
 
 type Play = (client: HoldfastClient, stack: StackProcess, id: string) => Promise<unknown>;
 
-const refusal = [{ kind: 'refusal', times: 1, match: { contains: 'held chain' } }];
+interface Shape {
+  readonly input?: object;
+  readonly faults?: readonly object[];
+  readonly play: Play;
+}
 
-const SHAPES: Readonly<Record<string, { readonly faults?: unknown; readonly play: Play }>> = {
+const refusal = (shape: string, times?: number) => [
+  { kind: 'refusal', ...(times === undefined ? {} : { times }), match: { contains: `${shape} chain` } },
+];
+const cancel: Play = async (client, _stack, id) => {
+  await client.wait(id);
+  await client.cancel(id);
+};
+const decide =
+  (decision: Omit<HoldDecision, 'by'>): Play =>
+  async (client, _stack, id) => {
+    await client.wait(id);
+    await client.decide(id, { ...decision, by: 'the recorder' });
+    await client.wait(id);
+  };
+
+const ANALYSES: Readonly<Record<string, Shape>> = {
   completed: { play: (client, _stack, id) => client.wait(id) },
-  held: {
-    faults: [{ kind: 'refusal', match: { contains: 'held chain' } }],
-    play: (client, _stack, id) => client.wait(id),
-  },
-  retried: {
-    faults: [{ ...refusal[0], match: { contains: 'retried chain' } }],
-    play: async (client, _stack, id) => {
-      await client.wait(id);
-      await client.decide(id, { verdict: 'retry', by: 'the recorder' });
-      await client.wait(id);
-    },
-  },
-  'cancelled-while-held': {
-    faults: [{ kind: 'refusal', match: { contains: 'cancelled-while-held chain' } }],
-    play: async (client, _stack, id) => {
-      await client.wait(id);
-      await client.cancel(id);
-    },
-  },
+  held: { faults: refusal('held'), play: (client, _stack, id) => client.wait(id) },
+  retried: { faults: refusal('retried', 1), play: decide({ verdict: 'retry' }) },
+  'cancelled-while-held': { faults: refusal('cancelled-while-held'), play: cancel },
   'cancelled-while-calling': {
     faults: [{ kind: 'hang', match: { contains: 'cancelled-while-calling chain' } }],
     play: async (client, stack, id) => {
@@ -51,6 +55,21 @@ const SHAPES: Readonly<Record<string, { readonly faults?: unknown; readonly play
   },
 };
 
+const edit = { keyPoints: ['Only this was approved.'] };
+const REPORTS: Readonly<Record<string, Shape>> = {
+  held: { play: (client, _stack, id) => client.wait(id) },
+  approved: { play: decide({ verdict: 'approve' }) },
+  edited: { play: decide({ verdict: 'approve', edit }) },
+  rejected: { play: decide({ verdict: 'reject', note: 'not ours' }) },
+  'timed-out': { input: { deadlineMs: 2_000 }, play: (client, _stack, id) => client.handle(id).result() },
+  'cancelled-while-held': { input: { deadlineMs: 600_000 }, play: cancel },
+};
+
+const CHAINS = {
+  analyzeDocument: ['analyze-document', ANALYSES],
+  'reviewed-report': ['reviewed-report', REPORTS],
+} as const;
+
 const stack = await StackProcess.start();
 try {
   await mkdir(folder, { recursive: true });
@@ -58,14 +77,16 @@ try {
     const { temporalAddress } = await stack.ready();
     const connection = await Connection.connect({ address: temporalAddress as string });
     const temporal = new Client({ connection });
-    for (const [shape, { faults = [], play }] of Object.entries(SHAPES)) {
-      await stack.simulator('PUT', 'faults', faults);
-      const { id } = await client.submit({ chain: 'analyzeDocument', input: { document: documentOf(shape) } });
-      await play(client, stack, id);
-      const history = await temporal.workflow.getHandle(id).fetchHistory();
-      const file = new URL(`analyze-document-${shape}.json`, folder);
-      await writeFile(file, `${withoutMachine(historyToJSON(history))}\n`, { flag: 'wx' });
-      process.stdout.write(`${shape}: ${history.events?.length} events\n`);
+    for (const [chain, [name, shapes]] of Object.entries(CHAINS)) {
+      for (const [shape, { input = {}, faults = [], play }] of Object.entries(shapes)) {
+        await stack.simulator('PUT', 'faults', faults);
+        const { id } = await client.submit({ chain, input: { document: documentOf(shape), ...input } });
+        await play(client, stack, id);
+        const history = await temporal.workflow.getHandle(id).fetchHistory();
+        const file = new URL(`${name}-${shape}.json`, folder);
+        await writeFile(file, `${withoutMachine(historyToJSON(history))}\n`, { flag: 'wx' });
+        process.stdout.write(`${name} ${shape}: ${history.events?.length} events\n`);
+      }
     }
     await connection.close();
   });

@@ -35,6 +35,8 @@ describe('the present code replays', () => {
   test('histories of every shape that a chain can take', () => {
     const shapes = ['completed', 'held', 'retried', 'cancelled-while-held', 'cancelled-while-calling'];
     expect(recorded).toEqual(expect.arrayContaining(shapes.map((shape) => `0.1.0/analyze-document-${shape}.json`)));
+    const reviews = ['held', 'approved', 'edited', 'rejected', 'timed-out', 'cancelled-while-held'];
+    expect(recorded).toEqual(expect.arrayContaining(reviews.map((shape) => `0.2.0/reviewed-report-${shape}.json`)));
   });
 
   test("histories of a user's chain: branches, a timer, a signal, a child, open and ended", () => {

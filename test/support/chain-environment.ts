@@ -21,9 +21,12 @@ Runtime.install({
   telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR', other: 'ERROR' }) } },
 });
 
+/** Path of the chains that only tests use. */
+export const TEST_CHAINS = fileURLToPath(new URL('./chains.ts', import.meta.url));
+
 /** Bundles the chains that only tests use, with the engine. */
 export function bundleTestChains(): Promise<WorkflowBundle> {
-  return bundleWorkflows(fileURLToPath(new URL('./chains.ts', import.meta.url)));
+  return bundleWorkflows(TEST_CHAINS);
 }
 
 export async function createTimeSkippingEnvironment(): Promise<TestWorkflowEnvironment> {

@@ -2,9 +2,13 @@ import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addCancelCommand } from './commands/cancel.js';
 import { addDecideCommands } from './commands/decide.js';
+import { addListCommand } from './commands/list.js';
 import { addProcessCommands } from './commands/processes.js';
+import { addReceiptsCommand } from './commands/receipts.js';
+import { addResultCommand } from './commands/result.js';
 import { addStatusCommand } from './commands/status.js';
 import { addSubmitCommand } from './commands/submit.js';
+import { addWatchCommand } from './commands/watch.js';
 import { reportError } from './output.js';
 
 /** The program with all its commands. Each sets `process.exitCode`; none ends the process itself. */
@@ -23,6 +27,10 @@ export function createProgram(): Command {
   addStatusCommand(program);
   addDecideCommands(program);
   addCancelCommand(program);
+  addListCommand(program);
+  addResultCommand(program);
+  addReceiptsCommand(program);
+  addWatchCommand(program);
   return program;
 }
 

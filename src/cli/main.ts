@@ -4,12 +4,16 @@ import { addCancelCommand } from './commands/cancel.js';
 import { addCompletionCommand } from './commands/completion.js';
 import { addDecideCommands } from './commands/decide.js';
 import { addDoctorCommand } from './commands/doctor.js';
+import { addListCommand } from './commands/list.js';
 import { addProcessCommands } from './commands/processes.js';
 import { addPruneCommand } from './commands/prune.js';
+import { addReceiptsCommand } from './commands/receipts.js';
 import { addReplayCommands } from './commands/replay.js';
+import { addResultCommand } from './commands/result.js';
 import { addServerCommand } from './commands/server.js';
 import { addStatusCommand } from './commands/status.js';
 import { addSubmitCommand } from './commands/submit.js';
+import { addWatchCommand } from './commands/watch.js';
 import { reportError } from './output.js';
 
 /** The program with all its commands. Each sets `process.exitCode`; none ends the process itself. */
@@ -25,12 +29,15 @@ export function createProgram(): Command {
     .exitOverride();
   addProcessCommands(program);
   addServerCommand(program);
-  addPruneCommand(program);
-  addReplayCommands(program);
   addSubmitCommand(program);
   addStatusCommand(program);
+  addListCommand(program);
+  addWatchCommand(program);
+  addResultCommand(program);
+  addReceiptsCommand(program);
   addDecideCommands(program);
   addCancelCommand(program);
+  addReplayCommands(program);
   addDoctorCommand(program);
   addPruneCommand(program);
   addCompletionCommand(program);

@@ -9,11 +9,7 @@ export async function readInput(file: string): Promise<unknown> {
   try {
     bytes = file === '-' ? await buffer(process.stdin) : await readFile(file);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const cause = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? String(error)})`;
-    throw new HoldfastError('INVALID_INPUT', `The input file ${name} ${cause}.`, 'Name a file with JSON in it.', {
-      cause: error,
-    });
+    throw unreadable(name, error);
   }
   let content: string;
   try {
@@ -28,4 +24,13 @@ export async function readInput(file: string): Promise<unknown> {
     const detail = error instanceof Error ? error.message : String(error);
     throw new HoldfastError('INVALID_INPUT', `${name} is not JSON: ${detail}.`, 'Correct it.', { cause: error });
   }
+}
+
+/** The error for an input file that cannot be read. */
+export function unreadable(name: string, error: unknown): HoldfastError {
+  const code = (error as NodeJS.ErrnoException).code;
+  const cause = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? String(error)})`;
+  return new HoldfastError('INVALID_INPUT', `The input file ${name} ${cause}.`, 'Name a file with JSON in it.', {
+    cause: error,
+  });
 }

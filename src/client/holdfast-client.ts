@@ -18,11 +18,16 @@ import { requireSchema } from '../store/migrate.js';
 import { type AttachOptions, attach } from './attach.js';
 import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
+import { resultOf } from './chain-result.js';
 import { fetchHistory, type History } from './fetch-history.js';
+import { type ChainSummary, type ListOptions, listChains } from './list-chains.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
 import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, prune } from './prune.js';
+import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts.js';
 import { type Difference, reconcileRecords } from './reconcile-records.js';
+import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
+import { type ChainChange, type WatchOptions, watchChains } from './watch-chains.js';
 
 export interface HoldfastClientOptions {
   readonly store: Store;
@@ -36,6 +41,8 @@ type AnyChain = (input: any) => Promise<any>;
 
 const WAIT_POLL_MS = 150;
 const LOOK_EVERY_MS = 3_000;
+/** How long many submissions leave Temporal alone after it could not be reached. */
+const TEMPORAL_REST_MS = 5_000;
 
 /** What applications and the command line do with chains. Every method throws a `HoldfastError` with its remedy. */
 export class HoldfastClient implements ChainOperations {
@@ -48,16 +55,36 @@ export class HoldfastClient implements ChainOperations {
    * workers start it later: the promise is made by the row.
    */
   async submit(submission: Submission): Promise<SubmitResult> {
+    return this.submitWhen(submission, new Reachability(0));
+  }
+
+  /**
+   * Submits a chain per line of JSON, `{ "input", "tenant"?, "priority"?, "key"? }`, several at once; tells what became of
+   * each, in the order of the lines. A line that is refused does not stop the others.
+   */
+  submitLines(
+    chain: string,
+    source: AsyncIterable<Uint8Array>,
+    options: SubmitLinesOptions = {},
+  ): AsyncIterable<LineResult> {
+    const temporal = new Reachability(TEMPORAL_REST_MS);
+    const submit = (submission: Submission): Promise<SubmitResult> => this.submitWhen(submission, temporal);
+    return submitLines(chain, source, { ...options, submit, maxInputBytes: this.options.limits.maxInputBytes });
+  }
+
+  private async submitWhen(submission: Submission, reachability: Reachability): Promise<SubmitResult> {
     const { store, temporal, app, limits } = this.options;
     const chain = validateSubmission(submission, app, limits);
     const { row, duplicate } = await this.query(() => insertChain(store, { ...chain, namespace: temporal.namespace }));
     if (row.state !== 'queued') return { id: row.id, duplicate, state: row.state };
     try {
+      reachability.check();
       await temporal.use((client) => startChain(store, client, row.id));
       const { state } = await this.chain(row.id);
       return { id: row.id, duplicate, state };
     } catch (error) {
       // The row is the promise: whatever went wrong after it was written is no failure of the submission.
+      reachability.note(error);
       const why = store.explain(error);
       const message = why instanceof Error ? why.message : String(why);
       const warning = `${message.replace(/\.?$/, '.')} ${row.id} is queued; the workers go on trying to start it.`;
@@ -267,6 +294,28 @@ export class HoldfastClient implements ChainOperations {
     return (await this.query(() => findChainHead(this.options.store, id))) ?? notFound(id);
   }
 
+  /** The newest chains that fit. Throws `INVALID_INPUT` for a state or a limit that there is not. */
+  list(options: ListOptions = {}): Promise<readonly ChainSummary[]> {
+    return this.query(() => listChains(this.options.store, options));
+  }
+
+  /** The output of a completed chain. Throws `NOT_FINISHED` while it is open, `FAILED` when it ended without one. */
+  async result(id: string): Promise<unknown> {
+    return resultOf(await this.status(id));
+  }
+
+  /** One receipt per attempt, oldest first, read page by page. */
+  async *receipts(options: ReceiptOptions = {}): AsyncIterable<Receipt> {
+    await this.query(() => this.withSchema());
+    yield* readReceipts(this.options.store, options);
+  }
+
+  /** Every change of a chain's state as it happens, each once, from now on or `since`; ends with the signal. */
+  async *watch(options: WatchOptions = {}): AsyncIterable<ChainChange> {
+    await this.query(() => this.withSchema());
+    yield* watchChains(this.options.store, options);
+  }
+
   /** Looks at the schema once, before anything is read or written. */
   private withSchema(): Promise<void> {
     this.schema ??= requireSchema(this.options.store).catch((error: unknown) => {
@@ -283,6 +332,23 @@ export class HoldfastClient implements ChainOperations {
     } catch (error) {
       throw this.options.store.explain(error);
     }
+  }
+}
+
+/** Remembers for a while that Temporal is away, so that not each of many submissions waits for it in vain. */
+class Reachability {
+  private lost: { readonly error: HoldfastError; readonly until: number } | undefined;
+
+  constructor(private readonly restMs: number) {}
+
+  check(): void {
+    if (this.lost !== undefined && Date.now() < this.lost.until) throw this.lost.error;
+  }
+
+  note(error: unknown): void {
+    if (!(error instanceof HoldfastError) || error.code !== 'TEMPORAL_UNREACHABLE' || error === this.lost?.error)
+      return;
+    this.lost = { error, until: Date.now() + this.restMs };
   }
 }
 

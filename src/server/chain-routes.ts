@@ -32,12 +32,28 @@ export function chainRoutes(client: HoldfastClient): Hono {
       const submitted = await client.submit({ ...body, key });
       return c.json(submitted, submitted.duplicate ? 200 : 201, { Location: `${c.req.path}/${submitted.id}` });
     })
+    .get('/', async (c) => c.json({ chains: await client.list(listing(c)) }))
     .get('/:id', async (c) => c.json(await client.status(idOf(c))))
+    .get('/:id/result', async (c) => c.json({ output: await client.result(idOf(c)) }))
     .post('/:id/decisions', async (c) => {
       const { holdId, ...verdict } = await readBody(c, decision);
       return c.json(await client.decide(idOf(c), verdict, holdId));
     })
     .post('/:id/cancel', async (c) => c.json(await client.cancel(idOf(c))));
+}
+
+const filters = z.strictObject({
+  state: text.optional(),
+  tenant: text.optional(),
+  chain: text.optional(),
+  limit: z.string().regex(/^\d+$/, 'is no whole number').transform(Number).optional(),
+});
+
+function listing(c: Context): z.infer<typeof filters> {
+  const parsed = filters.safeParse(c.req.query());
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the query'}: ${message}`);
+  throw new HoldfastError('INVALID_INPUT', `The query is wrong: ${problems.join('; ')}.`, 'Correct it.');
 }
 
 function keyOf(inBody: string | undefined, inHeader: string | undefined): string | undefined {

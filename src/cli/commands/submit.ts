@@ -1,16 +1,18 @@
 import type { Command } from 'commander';
 import type { ChainState } from '../../contracts/chains.js';
-import { EXIT } from '../../contracts/errors.js';
+import { EXIT, HoldfastError } from '../../contracts/errors.js';
 import type { ChainStatus } from '../../contracts/status.js';
 import { attachFiles } from '../attach-files.js';
 import { formatOutput, formatStatus } from '../format-status.js';
 import { asSentence, createOutput } from '../output.js';
 import { readInput } from '../read-input.js';
+import { submitLines } from '../submit-lines.js';
 import { withClient } from '../with-client.js';
 
 interface SubmitFlags {
-  readonly input: string;
+  readonly input?: string;
   readonly attach: readonly string[];
+  readonly lines?: string;
   readonly tenant?: string;
   readonly priority?: string;
   readonly key?: string;
@@ -24,12 +26,16 @@ export function addSubmitCommand(program: Command): void {
     .command('submit')
     .description('start a chain')
     .argument('<chain>', 'name of the chain, e.g. analyzeDocument')
-    .requiredOption('--input <file>', 'its input as JSON; - reads standard input')
+    .option('--input <file>', 'its input as JSON; - reads standard input')
     .option(
       '--attach <field=file>',
       'store an image or a PDF and put a reference to it into this field of the input; may be repeated',
       (spec: string, specs: readonly string[]) => [...specs, spec],
       [],
+    )
+    .option(
+      '--lines <file>',
+      'many: a line of JSON each, { "input", "tenant"?, "priority"?, "key"? }; - reads standard input',
     )
     .option('--tenant <name>', 'whose work it is (default: default)')
     .option('--priority <class>', 'high, normal or low (default: normal)')
@@ -38,12 +44,21 @@ export function addSubmitCommand(program: Command): void {
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
-      '\nExample:\n  holdfast submit analyzeDocument --input report.json --tenant acme --wait --json',
+      '\nExample:\n  holdfast submit analyzeDocument --input report.json --tenant acme --wait --json\n  holdfast submit analyzeDocument --lines reports.jsonl',
     )
     .action(submit);
 }
 
 async function submit(chain: string, flags: SubmitFlags, command: Command): Promise<void> {
+  const { lines, ...single } = flags;
+  if (lines !== undefined) return submitLines(chain, lines, single, command);
+  if (flags.input === undefined) {
+    throw new HoldfastError(
+      'BAD_USAGE',
+      'There is no input.',
+      'Give --input FILE for one chain, or --lines FILE for many.',
+    );
+  }
   const output = createOutput(flags.json === true);
   const given = await readInput(flags.input);
   await withClient(command, async (client) => {

@@ -1,0 +1,12 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+/** Writes text to standard output as it comes, no faster than it is read. Ends quietly when nobody reads any more. */
+export async function printLines(text: AsyncIterable<string>): Promise<void> {
+  try {
+    // Not closed at the end: it belongs to the process.
+    await pipeline(Readable.from(text), process.stdout, { end: false });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+  }
+}

@@ -2,6 +2,8 @@ import type { Command } from 'commander';
 import type { HoldfastClient } from '../client/holdfast-client.js';
 import { type HoldfastConfig, loadConfig } from '../config/index.js';
 import { connectClient, targetsOf } from '../connect.js';
+import { startTracing } from '../telemetry/start-tracing.js';
+import { createOutput } from './output.js';
 
 /** Reads the configuration for a command: its flags, the environment, the configuration file, the defaults. */
 export function configOf(command: Command): Promise<HoldfastConfig> {
@@ -25,9 +27,11 @@ export async function withClient<Result>(
 ): Promise<Result> {
   const config = await configOf(command);
   const { client, close } = connectClient(config, targetsOf(config));
+  const stopTracing = await startTracing(config.tracing, (message) => createOutput(false).note(message));
   try {
     return await run(client);
   } finally {
     await close();
+    await stopTracing();
   }
 }

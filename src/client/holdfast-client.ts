@@ -13,6 +13,7 @@ import { listChainAttempts } from '../store/attempts.js';
 import { type ChainHead, closeChain, findChain, findChainHead, insertChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds, wrongVerdict } from '../store/holds.js';
+import { inSubmitSpan, noteSubmission } from '../telemetry/trace.js';
 import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
@@ -39,10 +40,16 @@ export class HoldfastClient implements ChainOperations {
    * Writes the chain's row, then starts its workflow. When Temporal cannot be reached the chain stays `queued`, and the
    * workers start it later: the promise is made by the row.
    */
-  async submit(submission: Submission): Promise<SubmitResult> {
+  submit(submission: Submission): Promise<SubmitResult> {
+    return inSubmitSpan(submission.chain, (traceParent) => this.submitTraced(submission, traceParent));
+  }
+
+  private async submitTraced(submission: Submission, traceParent: string | undefined): Promise<SubmitResult> {
     const { store, temporal, app, limits } = this.options;
-    const chain = validateSubmission(submission, app, limits);
-    const { row, duplicate } = await this.query(() => insertChain(store, { ...chain, namespace: temporal.namespace }));
+    const valid = validateSubmission(submission, app, limits);
+    const chain = { ...valid, namespace: temporal.namespace, ...(traceParent && { traceParent }) };
+    const { row, duplicate } = await this.query(() => insertChain(store, chain));
+    noteSubmission(row, duplicate);
     if (row.state !== 'queued') return { id: row.id, duplicate, state: row.state };
     try {
       await temporal.use((client) => startChain(store, client, row.id));

@@ -28,6 +28,8 @@ const VARIABLES: Readonly<Record<string, string>> = {
   maxInputBytes: 'HOLDFAST_MAX_INPUT_BYTES',
   workers: 'HOLDFAST_WORKERS',
   metricsAddress: 'HOLDFAST_METRICS_ADDRESS',
+  'log.format': 'HOLDFAST_LOG_FORMAT',
+  'log.level': 'HOLDFAST_LOG_LEVEL',
 };
 
 const FLAGS: Readonly<Record<keyof ConfigFlags, { readonly field: string; readonly flag: string }>> = {
@@ -82,7 +84,7 @@ function settingsOf(said: readonly { field: string; source: string; value: strin
 }
 
 function numeric(field: string): boolean {
-  return !['directory', 'temporal', 'database', 'model', 'metricsAddress'].includes(field.split('.')[0] ?? '');
+  return !['directory', 'temporal', 'database', 'model', 'metricsAddress', 'log'].includes(field.split('.')[0] ?? '');
 }
 
 /** The number, or the text when it is none, for the schema to refuse. */

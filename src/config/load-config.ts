@@ -9,6 +9,7 @@ import { fileSettings } from './config-file.js';
 import { type Environment, environmentSettings, flagSettings } from './environment.js';
 import type { Settings } from './settings-schema.js';
 import { temporalConfig } from './temporal-profile.js';
+import { tracingConfig } from './tracing.js';
 import type { ConfigFlags, HoldfastConfig, ModelConfig, QuotaConfig } from './types.js';
 
 export interface LoadConfigOptions {
@@ -62,6 +63,8 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     maxInputBytes: first('maxInputBytes') ?? 10 * 1024 * 1024,
     workers: first('workers') ?? 1,
     metricsAddress: first('metricsAddress'),
+    log: over(said.map(({ log }) => log)),
+    tracing: tracingConfig(env),
     ...(fromFile.app === undefined ? {} : { app: fromFile.app as unknown as Application }),
   };
 }

@@ -85,6 +85,12 @@ export const settingsSchema = z.strictObject({
   maxInputBytes: whole(1).optional(),
   workers: whole(0, 100).optional(),
   metricsAddress: text.regex(/^[^\s/]+:\d+$/, 'expected an address like 0.0.0.0:9464').optional(),
+  log: z
+    .strictObject({
+      format: z.enum(['json', 'text'], 'expected json or text').optional(),
+      level: z.enum(['debug', 'info', 'warn', 'error'], 'expected debug, info, warn or error').optional(),
+    })
+    .optional(),
   app: z.strictObject({ chains: object, steps: object, workflowsPath: text }).optional(),
 });
 

@@ -37,6 +37,14 @@ export interface PortsConfig {
   readonly model?: number;
 }
 
+export interface LogConfig {
+  readonly format?: 'json' | 'text';
+  readonly level?: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** The protocol of the exporter; it reads its endpoint and the rest from the environment by itself. */
+export type TracingConfig = 'off' | 'http/protobuf' | 'http/json';
+
 /** The configuration in force, complete and checked. */
 export interface HoldfastConfig {
   /** State of the embedded parts, absolute. Default: `.holdfast` in the working directory. */
@@ -70,6 +78,10 @@ export interface HoldfastConfig {
   readonly workers: number;
   /** Where `holdfast worker` serves metrics for Prometheus, an IP address and a port. Default: nowhere. */
   readonly metricsAddress?: string;
+  /** How processes that run for long log. Default: level `info`; JSON lines, and text on a terminal. */
+  readonly log: LogConfig;
+  /** Whether and how spans are exported, by OpenTelemetry's own variables. Default: `off`. */
+  readonly tracing: TracingConfig;
   /** What the configuration file registers, its paths absolute. Default: nothing, the shipped chains are used. */
   readonly app?: Application;
 }
@@ -94,6 +106,7 @@ export interface HoldfastSettings {
   readonly maxInputBytes?: number;
   readonly workers?: number;
   readonly metricsAddress?: string;
+  readonly log?: LogConfig;
   /** A relative `workflowsPath` starts at the configuration file. */
   readonly app?: Application;
 }

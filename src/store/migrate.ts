@@ -4,11 +4,13 @@ import type { Store } from './database.js';
 import * as fourRecords from './migrations/0001-four-records.js';
 import * as oneOpenAttempt from './migrations/0002-one-open-attempt.js';
 import * as approvals from './migrations/0003-approvals.js';
+import * as traceParent from './migrations/0006-trace-parent.js';
 
 const MIGRATIONS = {
   '0001-four-records': fourRecords,
   '0002-one-open-attempt': oneOpenAttempt,
   '0003-approvals': approvals,
+  '0006-trace-parent': traceParent,
 };
 
 /**

@@ -40,6 +40,8 @@ export interface ChainTable {
   /** The run that ended it: when another run of the same workflow comes, it was reset, and is open again. */
   closed_run_id: string | null;
   checked_at: Date | null;
+  /** W3C `traceparent` of the span that submitted it; null when nobody traced. */
+  trace_parent: string | null;
 }
 
 /** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */

@@ -20,6 +20,9 @@ export function configOf(command: Command): Promise<HoldfastConfig> {
   });
 }
 
+/** How long a command waits for a collector of traces in the end, in milliseconds: nobody should wait long for a `status`. */
+const EXPORT_TIMEOUT_MS = 3_000;
+
 /** Runs something with a client on the targets of the configuration, and closes what it opened. */
 export async function withClient<Result>(
   command: Command,
@@ -27,7 +30,7 @@ export async function withClient<Result>(
 ): Promise<Result> {
   const config = await configOf(command);
   const { client, close } = connectClient(config, targetsOf(config));
-  const stopTracing = await startTracing(config.tracing, (message) => createOutput(false).note(message));
+  const stopTracing = await startTracing(config.tracing, createOutput(false).note, EXPORT_TIMEOUT_MS);
   try {
     return await run(client);
   } finally {

@@ -8,5 +8,5 @@ export async function startTelemetry({
   tracing,
 }: HoldfastConfig): Promise<{ readonly log: Log; readonly stop: () => Promise<void> }> {
   const log = createLog({ format, level });
-  return { log, stop: await startTracing(tracing, (message) => log.warn(`tracing: ${message}`)) };
+  return { log, stop: await startTracing(tracing, (message) => log.warn(message, { component: 'opentelemetry' })) };
 }

@@ -1,17 +1,16 @@
 import { DiagLogLevel, diag } from '@opentelemetry/api';
 import { idGenerator, SCOPE } from './trace.js';
 
-/** Longest wait for a collector when a process ends, in milliseconds: nobody should wait for it with a `status`. */
-const FLUSH_MS = 3_000;
-
 /**
  * Exports this process's spans by OTLP. Endpoint, headers, sampler, limits and resource attributes are those of
  * OpenTelemetry's variables, which its SDK reads. Returns how to end it: what has not been sent yet goes out then.
  * @param complain told when spans cannot be exported
+ * @param exportTimeoutMs how long a collector may take, retries included. Default: OpenTelemetry's, 10 s
  */
 export async function startTracing(
   protocol: 'off' | 'http/protobuf' | 'http/json',
   complain: (message: string) => void,
+  exportTimeoutMs?: number,
 ): Promise<() => Promise<void>> {
   if (protocol === 'off') return async () => {};
   // Loaded only here: it would cost every command that does not trace.
@@ -32,15 +31,14 @@ export async function startTracing(
       .defaultResource()
       .merge(resources.resourceFromAttributes({ 'service.name': SCOPE }))
       .merge(resources.detectResources({ detectors: [resources.envDetector] })),
-    spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
+    spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ timeoutMillis: exportTimeoutMs }))],
   });
   provider.register();
   return async () => {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, FLUSH_MS);
-    });
-    await Promise.race([provider.shutdown().catch((error: unknown) => complain(String(error))), late]);
-    clearTimeout(timer);
+    try {
+      await provider.shutdown();
+    } catch (error) {
+      complain(`Traces could not be sent: ${error instanceof Error ? error.message : String(error)}.`);
+    }
   };
 }

@@ -5,7 +5,7 @@ import { findFreePort } from '../../src/embedded/ports.js';
 import { insertChain } from '../../src/store/chains.js';
 import { renderStoreMetrics, STORE_METRICS } from '../../src/store/metrics.js';
 import { WORKER_METRICS } from '../../src/telemetry/metrics.js';
-import { StackProcess, until } from '../support/stack-process.js';
+import { runCli, StackProcess, until } from '../support/stack-process.js';
 import { type ReceivedSpan, startTraceReceiver } from '../support/trace-receiver.js';
 
 // The client, the worker and the collector are processes of their own, as they are in production.
@@ -35,11 +35,12 @@ afterAll(async () => {
 });
 afterEach(() => stack.simulator('DELETE', 'faults'));
 
+const inputOf = (name: string): string => JSON.stringify({ document: `${name}. ${DOCUMENT}` });
+
 async function submit(name: string, ...args: string[]): Promise<string> {
-  const input = JSON.stringify({ document: `${name}. ${DOCUMENT}` });
   const { stdout, stderr } = await stack.cli(
     ['submit', 'analyzeDocument', '--input', '-', '--json', '--tenant', 'acme', ...args],
-    input,
+    inputOf(name),
   );
   expect(stderr).toBe('');
   return (JSON.parse(stdout) as { id: string }).id;
@@ -143,7 +144,7 @@ describe('a trace', () => {
     const [swept, untraced] = await stack.use((_, store) =>
       Promise.all(
         [`00-${parent.traceId}-${parent.spanId}-01`, undefined].map(async (traceParent, index) => {
-          const input = JSON.stringify({ document: `Swept ${index}. ${DOCUMENT}` });
+          const input = inputOf(`Swept ${index}`);
           const { row } = await insertChain(store, {
             ...chain,
             contentHash: `swept-${index}`,
@@ -160,6 +161,25 @@ describe('a trace', () => {
     expect(tree(await traceOf(untraced as string), undefined)).toEqual([
       { 'chain analyzeDocument': expect.arrayContaining(STEPS) },
     ]);
+  });
+
+  test('is sent as protobuf unless JSON is asked for', async () => {
+    const env = { ...stack.env, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: undefined };
+    const { code } = await runCli(['submit', 'analyzeDocument', '--input', '-', '--wait'], env, inputOf('Protobuf'));
+    expect(code).toBe(0);
+    expect(collector.contentTypes).toContain('application/x-protobuf');
+  });
+
+  test('that nobody receives is no failure, and is told of', async () => {
+    const endpoint = `http://127.0.0.1:${await findFreePort()}/v1/traces`;
+    const env = { ...stack.env, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: endpoint };
+    const { code, stderr } = await runCli(
+      ['submit', 'analyzeDocument', '--input', '-', '--wait'],
+      env,
+      inputOf('Lost'),
+    );
+    expect(code).toBe(0);
+    expect(stderr).toContain('Traces');
   });
 
   test('shows a failed call by its reason', async () => {

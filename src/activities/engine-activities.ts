@@ -3,12 +3,20 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { ChainRef, EngineActivities, StepCall } from '../contracts/activities.js';
 import { type ApprovalRegistry, checkEdit } from '../contracts/approvals.js';
 import { HoldfastError } from '../contracts/errors.js';
-import type { HoldDecision } from '../contracts/holds.js';
+import type { HoldDecision, SettledDecision } from '../contracts/holds.js';
 import type { StepRegistry, StepResult } from '../contracts/steps.js';
 import { findSuccess, type JournalKey, recordReuse } from '../store/attempts.js';
-import { type ChainHead, closeChain, ensureChain, type RunningChain, wasClosedBeforeStart } from '../store/chains.js';
+import {
+  type ChainHead,
+  closeChain,
+  ensureChain,
+  findChainHead,
+  type RunningChain,
+  wasClosedBeforeStart,
+} from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, findHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
+import { noteDecision, noteEnd, noteHold } from './observe.js';
 import { planCall, type StepRouting } from './route-step.js';
 
 export interface EngineActivityDependencies {
@@ -76,6 +84,11 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
     return { ...decision, edit: checked.value };
   }
 
+  async function decided(hold: HoldScope, holdId: string, decision: SettledDecision): Promise<void> {
+    await markDecisionTaken(store, hold, holdId);
+    noteDecision(holdId, decision);
+  }
+
   return {
     async holdfastPlanStep(call) {
       const { id, runId, namespace } = callingChain();
@@ -96,7 +109,8 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
     async holdfastOpenHold(hold) {
       await runningChain(store, hold, callingChain());
       const decision = await openHold(store, scope(hold), hold);
-      if (decision !== null) await markDecisionTaken(store, scope(hold), hold.holdId);
+      if (decision !== null) await decided(scope(hold), hold.holdId, decision);
+      else noteHold(hold);
       return decision;
     },
 
@@ -106,26 +120,28 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
       const decision = await checkedDecision(input);
       const outcome = await decideHold(store, scope(input), holdId, decision, decisionId).catch(refused);
       if (outcome === null) throw ApplicationFailure.nonRetryable(`No hold ${input.holdId}.`, 'HoldNotFound');
-      await markDecisionTaken(store, scope(input), input.holdId);
+      await decided(scope(input), input.holdId, outcome.decision);
       return outcome;
     },
 
     async holdfastReadHold(input) {
       await runningChain(store, input, callingChain());
       const decision = await readDecision(store, scope(input), input.holdId);
-      if (decision !== null) await markDecisionTaken(store, scope(input), input.holdId);
+      if (decision !== null) await decided(scope(input), input.holdId, decision);
       return decision;
     },
 
     async holdfastCloseChain({ state, output, message }) {
       const { id, runId } = callingChain();
-      await closeChain(store, id, {
+      const isFirstEnd = await closeChain(store, id, {
         state,
         runId,
         ...(state === 'completed' ? { output: JSON.stringify(output ?? null) } : {}),
         // Temporal's cancellation brings no reason along, or an empty one.
         ...(message ? { message } : state === 'cancelled' ? { message: 'Cancelled on request.' } : {}),
       });
+      const chain = isFirstEnd ? await findChainHead(store, id) : undefined;
+      if (chain !== undefined) noteEnd(chain, state);
     },
   };
 }

@@ -13,6 +13,7 @@ import { REASONS, type ReasonCode } from '../contracts/reasons.js';
 import { type AttemptRow, endAttempt, openAttempt, succeedAttempt } from '../store/attempts.js';
 import type { ChainHead } from '../store/chains.js';
 import { isStoreTrouble, type Store } from '../store/database.js';
+import { noteAttempt, noteQuotaWait, observeCall } from './observe.js';
 import type { PreparedCall } from './prepare-call.js';
 import { laneOf, type StepRouting } from './route-step.js';
 import { stepFailure, tryAgain } from './step-failure.js';
@@ -105,15 +106,26 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     }
   }
 
-  async function reserve(gate: QuotaGate, tokens: number, { call, chain, watch }: CallToMake): Promise<Reservation> {
+  async function reserve(quotaGroup: string, tokens: number, options: CallToMake): Promise<Reservation> {
+    const { call, chain, watch } = options;
     const { signal } = watch;
+    const startedAt = Date.now();
     try {
       const priority = call.priority ?? chain.priority;
+      const gate = dependencies.gateOf(quotaGroup);
       return await gate.reserve({ tokens, priority, maxWaitMs: routing.quotaWaitMs, signal });
     } catch (error) {
       if (error instanceof QuotaWaitError) throw tryAgain('quota_wait', error.message, error.retryAfterMs);
       throw cancelled(signal, error);
+    } finally {
+      noteQuotaWait(quotaGroup, Date.now() - startedAt);
     }
+  }
+
+  /** Writes how an attempt ended, and then says so. */
+  async function end(attempt: number, options: CallToMake, how: Parameters<typeof endAttempt>[2]): Promise<void> {
+    await keepWriting(() => endAttempt(store, attempt, how));
+    if (how.state !== 'interrupted') noteAttempt(attempt, options, { ...how, state: how.state });
   }
 
   function open(quotaGroup: string, options: CallToMake): Promise<number | undefined> {
@@ -163,15 +175,13 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     const rateLimited = reason === 'rate_limit';
     const permanent = REASONS[reason].permanence === 'permanent';
     if (rateLimited) gate.close(details.retryAfterMs ?? RATE_LIMIT_WAIT_MS);
-    await keepWriting(() =>
-      endAttempt(store, attempt, {
-        ...billOf(options, details.usage, details.requestId),
-        state: 'failed',
-        spent: !rateLimited,
-        reason,
-        message,
-      }),
-    );
+    await end(attempt, options, {
+      ...billOf(options, details.usage, details.requestId),
+      state: 'failed',
+      spent: !rateLimited,
+      reason,
+      message,
+    });
     if (permanent) return stepFailure(reason, message, error);
     const policy = dependencies.lanes[laneOf(options.prepared.step)];
     const failures = options.attempts.filter(({ spent }) => spent).length + (rateLimited ? 0 : 1);
@@ -187,7 +197,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     if (tooLarge !== undefined) throw stepFailure('context_too_large', tooLarge);
     const quotaGroup = routing.quotaGroupOf(request.model);
     const gate = dependencies.gateOf(quotaGroup);
-    const reservation = await reserve(gate, estimate + request.maxTokens, options);
+    const reservation = await reserve(quotaGroup, estimate + request.maxTokens, options);
     const attempt = await reachingStore(() => open(quotaGroup, options)).catch((error: unknown) => {
       reservation.release();
       throw error;
@@ -200,26 +210,23 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
 
     let response: ModelResponse;
     try {
-      response = await model.call(request, {
-        signal,
-        timeoutMs: prepared.step.timeoutMs ?? routing.callTimeoutMs,
-        step: stepCall.step,
-      });
+      const timeoutMs = prepared.step.timeoutMs ?? routing.callTimeoutMs;
+      response = await observeCall(model, request, () =>
+        model.call(request, { signal, timeoutMs, step: stepCall.step }),
+      );
     } catch (error) {
       const failure = error instanceof ModelCallError ? error : undefined;
       reservation.settle(totalTokens(failure?.details.usage));
       if (failure !== undefined) throw await failed(attempt, failure, gate, options);
       // A port that breaks its promise: counted like every other failure, or it would be tried without end.
       if (!signal.aborted) throw await failed(attempt, unforeseen(error), gate, options);
-      await keepWriting(() =>
-        endAttempt(store, attempt, {
-          ...billOf(options, undefined, null),
-          state: 'cancelled',
-          spent: false,
-          reason: null,
-          message: 'Cancelled while the call was open; the provider may have charged for it.',
-        }),
-      );
+      await end(attempt, options, {
+        ...billOf(options, undefined, null),
+        state: 'cancelled',
+        spent: false,
+        reason: null,
+        message: 'Cancelled while the call was open; the provider may have charged for it.',
+      });
       throw cancelled(signal, error);
     }
     reservation.settle(totalTokens(response.usage));
@@ -229,10 +236,11 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       response,
       accept: async (success) => {
         await keepWriting(() => succeedAttempt(store, attempt, { ...bill, ...success }));
+        noteAttempt(attempt, options, { ...bill, state: 'succeeded', reason: null });
         watch.onPaying(false);
       },
       reject: async (problem) => {
-        await keepWriting(() => endAttempt(store, attempt, { ...bill, ...problem, state: 'failed' }));
+        await end(attempt, options, { ...bill, ...problem, state: 'failed' });
         watch.onPaying(false);
       },
     };

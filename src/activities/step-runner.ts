@@ -29,6 +29,7 @@ import {
   type PaidCall,
   type StepWatch,
 } from './model-caller.js';
+import { observeStep } from './observe.js';
 import { type PreparedCall, prepareCall, repairRequest, textTurn } from './prepare-call.js';
 import { laneOf, type StepRouting } from './route-step.js';
 import { stepFailure } from './step-failure.js';
@@ -72,9 +73,18 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
   async function run(call: StepCall, workflow: CallingChain, watch: StepWatch): Promise<StepResult<unknown>> {
     const step = Object.hasOwn(steps, call.step) ? steps[call.step] : undefined;
     if (step === undefined) throw stepFailure('unsupported_step', `This worker has no step ${call.step}.`);
-    const { id, runId } = workflow;
-    const key = journalKey(id, call);
     const chain = await caller.reachingStore(() => runningChain(store, call, workflow));
+    return observeStep(call, chain, () => runFor(chain, step, call, workflow, watch));
+  }
+
+  async function runFor(
+    chain: ChainHead,
+    step: AnyStep,
+    call: StepCall,
+    { id, runId }: CallingChain,
+    watch: StepWatch,
+  ): Promise<StepResult<unknown>> {
+    const key = journalKey(id, call);
     const past = await caller.reachingStore(() => pastAttempts(key, step, watch.signal));
     if ('success' in past) {
       await caller.reachingStore(() => recordReuse(store, past.success, runId));

@@ -15,6 +15,7 @@ import { type ChainHead, closeChain, findChain, findChainHead, insertChain, list
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds, WITHDRAWN, wrongVerdict } from '../store/holds.js';
 import { requireSchema } from '../store/migrate.js';
+import { inSubmitSpan, noteSubmission } from '../telemetry/trace.js';
 import { type AttachOptions, attach } from './attach.js';
 import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
@@ -54,7 +55,7 @@ export class HoldfastClient implements ChainOperations {
    * Writes the chain's row, then starts its workflow. When Temporal cannot be reached the chain stays `queued`, and the
    * workers start it later: the promise is made by the row.
    */
-  async submit(submission: Submission): Promise<SubmitResult> {
+  submit(submission: Submission): Promise<SubmitResult> {
     return this.submitWhen(submission, new Reachability(0));
   }
 
@@ -72,10 +73,20 @@ export class HoldfastClient implements ChainOperations {
     return submitLines(chain, source, { ...options, submit, maxInputBytes: this.options.limits.maxInputBytes });
   }
 
-  private async submitWhen(submission: Submission, reachability: Reachability): Promise<SubmitResult> {
+  private submitWhen(submission: Submission, reachability: Reachability): Promise<SubmitResult> {
+    return inSubmitSpan(submission.chain, (traceParent) => this.submitTraced(submission, reachability, traceParent));
+  }
+
+  private async submitTraced(
+    submission: Submission,
+    reachability: Reachability,
+    traceParent: string | undefined,
+  ): Promise<SubmitResult> {
     const { store, temporal, app, limits } = this.options;
-    const chain = validateSubmission(submission, app, limits);
-    const { row, duplicate } = await this.query(() => insertChain(store, { ...chain, namespace: temporal.namespace }));
+    const valid = validateSubmission(submission, app, limits);
+    const chain = { ...valid, namespace: temporal.namespace, ...(traceParent && { traceParent }) };
+    const { row, duplicate } = await this.query(() => insertChain(store, chain));
+    noteSubmission(row, duplicate);
     if (row.state !== 'queued') return { id: row.id, duplicate, state: row.state };
     try {
       reachability.check();

@@ -34,6 +34,8 @@ const VARIABLES: Readonly<Record<string, string>> = {
   metricsAddress: 'HOLDFAST_METRICS_ADDRESS',
   'deployment.name': 'TEMPORAL_DEPLOYMENT_NAME',
   'deployment.buildId': 'TEMPORAL_WORKER_BUILD_ID',
+  'log.format': 'HOLDFAST_LOG_FORMAT',
+  'log.level': 'HOLDFAST_LOG_LEVEL',
 };
 
 const FLAGS: Readonly<Record<keyof ConfigFlags, { readonly field: string; readonly flag: string }>> = {
@@ -87,7 +89,7 @@ function settingsOf(said: readonly { field: string; source: string; value: strin
   return settings as Settings;
 }
 
-const TEXTS = ['directory', 'temporal', 'database', 'model', 'http', 'metricsAddress', 'deployment'];
+const TEXTS = ['directory', 'temporal', 'database', 'model', 'http', 'metricsAddress', 'deployment', 'log'];
 
 function numeric(field: string): boolean {
   return !TEXTS.includes(field.split('.')[0] ?? '');

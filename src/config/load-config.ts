@@ -9,6 +9,7 @@ import { fileSettings } from './config-file.js';
 import { type Environment, environmentSettings, flagSettings } from './environment.js';
 import type { Settings } from './settings-schema.js';
 import { temporalConfig } from './temporal-profile.js';
+import { tracingConfig } from './tracing.js';
 import type { ConfigFlags, HoldfastConfig, HttpConfig, ModelConfig, QuotaConfig } from './types.js';
 
 export interface LoadConfigOptions {
@@ -64,6 +65,8 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     workers: first('workers') ?? 1,
     metricsAddress: first('metricsAddress'),
     ...deploymentOf(said),
+    log: over(said.map(({ log }) => log)),
+    tracing: tracingConfig(env),
     ...(fromFile.app === undefined ? {} : { app: fromFile.app as unknown as Application }),
   };
 }

@@ -102,7 +102,13 @@ export const settingsSchema = z.strictObject({
   workers: whole(0, 100).optional(),
   metricsAddress: text.regex(/^[^\s/]+:\d+$/, 'expected an address like 0.0.0.0:9464').optional(),
   deployment: z.strictObject({ name: deploymentName.optional(), buildId: buildId.optional() }).optional(),
-  app: z.strictObject({ chains: object, steps: object, workflowsPath: text }).optional(),
+  log: z
+    .strictObject({
+      format: z.enum(['json', 'text'], 'expected json or text').optional(),
+      level: z.enum(['debug', 'info', 'warn', 'error'], 'expected debug, info, warn or error').optional(),
+    })
+    .optional(),
+  app: z.strictObject({ chains: object, steps: object, approvals: object.optional(), workflowsPath: text }).optional(),
 });
 
 export type Settings = z.infer<typeof settingsSchema>;

@@ -60,6 +60,14 @@ export interface HttpConfig {
   readonly uiOrigins: readonly string[];
 }
 
+export interface LogConfig {
+  readonly format?: 'json' | 'text';
+  readonly level?: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** The protocol of the exporter; it reads its endpoint and the rest from the environment by itself. */
+export type TracingConfig = 'off' | 'http/protobuf' | 'http/json';
+
 /** The configuration in force, complete and checked. */
 export interface HoldfastConfig {
   /** State of the embedded parts, absolute. Default: `.holdfast` in the working directory. */
@@ -96,6 +104,10 @@ export interface HoldfastConfig {
   readonly metricsAddress?: string;
   /** The version that a worker is of, see {@link DeploymentConfig}. Default: workers have none. */
   readonly deployment?: DeploymentConfig;
+  /** How processes that run for long log. Default: level `info`; JSON lines, and text on a terminal. */
+  readonly log: LogConfig;
+  /** Whether and how spans are exported, by OpenTelemetry's own variables. Default: `off`. */
+  readonly tracing: TracingConfig;
   /** What the configuration file registers, its paths absolute. Default: nothing, the shipped chains are used. */
   readonly app?: Application;
 }
@@ -123,6 +135,7 @@ export interface HoldfastSettings {
   readonly workers?: number;
   readonly metricsAddress?: string;
   readonly deployment?: Partial<DeploymentConfig>;
+  readonly log?: LogConfig;
   /** A relative `workflowsPath` starts at the configuration file. */
   readonly app?: Application;
 }

@@ -80,6 +80,8 @@ export interface ModelCallOptions {
  * provider, and the reason of `signal` when that was aborted.
  */
 export interface ModelPort {
+  /** Its name in traces and metrics: `gen_ai.provider.name` of OpenTelemetry's conventions. Default: `unknown`. */
+  readonly provider?: string;
   call(request: ModelRequest, options: ModelCallOptions): Promise<ModelResponse>;
   /** Exact input tokens of a request, by the provider's own count; null when it has none. */
   countTokens(request: ModelRequest, options: ModelCallOptions): Promise<number | null>;

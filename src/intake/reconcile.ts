@@ -7,6 +7,7 @@ import {
 import type { ChainEnd, ChainHead } from '../store/chains.js';
 import { closeChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
+import { endChainSpan } from '../telemetry/trace.js';
 
 /** What Temporal says of a chain's workflow. */
 export type WorkflowView =
@@ -37,7 +38,7 @@ export async function viewWorkflow(temporal: Client, id: string): Promise<Workfl
 export async function reconcileChain(store: Store, temporal: Client, row: ChainHead): Promise<WorkflowView> {
   if (!isOwn(temporal, row)) return { kind: 'foreign' };
   const view = await viewWorkflow(temporal, row.id);
-  if (view.kind === 'ended') await closeChain(store, row.id, view.end);
+  if (view.kind === 'ended' && (await closeChain(store, row.id, view.end))) endChainSpan(row, view.end.state);
   return view;
 }
 

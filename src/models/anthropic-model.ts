@@ -1,5 +1,4 @@
-import Anthropic, { AnthropicError, NotFoundError } from '@anthropic-ai/sdk';
-import { Stream } from '@anthropic-ai/sdk/core/streaming';
+import Anthropic, { AnthropicError, type Middleware, NotFoundError } from '@anthropic-ai/sdk';
 import { ModelCallError, type ModelCallOptions, type ModelPort } from '../contracts/models.js';
 import { AnswerReader } from './answer-reader.js';
 import { buildPrompt, buildRequest } from './build-request.js';
@@ -40,6 +39,8 @@ export function createAnthropicModel(options: AnthropicModelOptions): ModelPort 
     maxRetries: 0,
     // It would print the prompt to the console when an event is not JSON.
     logLevel: 'off',
+    // Said here, because a variable could turn on prompts and answers in the SDK's own spans.
+    openTelemetry: { traces: { contentMode: 'metadata_only' } },
     fetch: options.fetch,
   });
 
@@ -63,16 +64,21 @@ export function createAnthropicModel(options: AnthropicModelOptions): ModelPort 
   }
 
   return {
+    provider: 'anthropic',
+
     async call(request, callOptions) {
       const reader = new AnswerReader(request.cache);
       let requestId: string | null = null;
       const known = () => ({ requestId, usage: reader.usage });
       return within(callOptions, known, async (limits, sdkOptions) => {
-        const response = await client.messages.create(buildRequest(request), sdkOptions).asResponse();
-        requestId = response.headers.get('request-id');
-        limits.alive();
-        const watched = new Response(response.body?.pipeThrough(watch(() => limits.alive())), response);
-        const events = Stream.fromSSEResponse<Anthropic.RawMessageStreamEvent>(watched, limits.controller, client);
+        const watchBytes: Middleware = async (sent, next) => {
+          const response = await next(sent);
+          if (!response.ok) return response;
+          requestId = response.headers.get('request-id');
+          limits.alive();
+          return new Response(response.body?.pipeThrough(watch(() => limits.alive())), response);
+        };
+        const events = await client.messages.create(buildRequest(request), { ...sdkOptions, middleware: [watchBytes] });
         try {
           for await (const event of events) {
             reader.read(event);

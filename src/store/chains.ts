@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { type ClosedState, DEFAULT_TENANT } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, type Priority } from '../contracts/priority.js';
+import { chainSpanContext, traceParentOf } from '../telemetry/trace-context.js';
 import { type Store, storable } from './database.js';
 import { WITHDRAWN } from './holds.js';
 import type { ChainTable } from './schema.js';
@@ -20,6 +21,8 @@ export interface NewChain {
   readonly title?: string;
   /** Temporal namespace that is to run it. */
   readonly namespace?: string;
+  /** W3C `traceparent` of the span that submits it. */
+  readonly traceParent?: string;
 }
 
 /**
@@ -40,6 +43,7 @@ export async function insertChain(
     input: chain.input,
     title: chain.title === undefined ? null : storable(chain.title),
     namespace: chain.namespace ?? null,
+    trace_parent: chain.traceParent ?? null,
     state: 'queued' as const,
   };
   const same = db.selectFrom('chain').selectAll().where('tenant', '=', chain.tenant).where('type', '=', chain.type);
@@ -109,6 +113,7 @@ const HEAD = [
   'closed_at',
   'closed_run_id',
   'checked_at',
+  'trace_parent',
 ] as const satisfies readonly (keyof ChainHead)[];
 
 /** The head of a chain, or undefined. */
@@ -188,6 +193,7 @@ export async function ensureChain(store: Store, chain: RunningChain): Promise<Ch
     closed_run_id: null,
     message: null,
     output: null,
+    trace_parent: parent === undefined ? null : traceParentOf(chainSpanContext(parent)),
   };
   return db
     .insertInto('chain')

@@ -6,6 +6,7 @@ import * as oneOpenAttempt from './migrations/0002-one-open-attempt.js';
 import * as approvals from './migrations/0003-approvals.js';
 import * as changes from './migrations/0004-changes.js';
 import * as retention from './migrations/0005-retention.js';
+import * as traceParent from './migrations/0006-trace-parent.js';
 
 const MIGRATIONS = {
   '0001-four-records': fourRecords,
@@ -13,6 +14,7 @@ const MIGRATIONS = {
   '0003-approvals': approvals,
   '0004-changes': changes,
   '0005-retention': retention,
+  '0006-trace-parent': traceParent,
 };
 
 /**

@@ -43,6 +43,8 @@ export interface ChainTable {
   checked_at: Date | null;
   /** When its contents were pruned and its receipts kept. */
   pruned_at: Generated<Date | null>;
+  /** W3C `traceparent` of the span that submitted it; null when nobody traced. */
+  trace_parent: string | null;
 }
 
 /** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */

@@ -14,6 +14,7 @@ export const PLANTED: Record<string, Tree> = {
     'src/store/row.ts': 'export interface Row {\n  id: string;\n}\n',
   },
   'workflows-imports-only-its-own': importing('src/workflows/chain.ts', 'store/rows'),
+  'telemetry-imports-only-its-own': importing('src/telemetry/log.ts', 'store/rows'),
   'store-imports-only-its-own': importing('src/store/rows.ts', 'client/submit'),
   'attachments-imports-only-its-own': importing('src/attachments/inspect.ts', 'store/rows'),
   'models-imports-only-its-own': importing('src/models/call.ts', 'config/environment'),

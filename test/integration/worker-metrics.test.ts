@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/index.js';
 import { findFreePort } from '../../src/embedded/ports.js';
-import { serveMetrics } from '../../src/workers/metrics.js';
+import { createLog } from '../../src/telemetry/log.js';
+import { installRuntime } from '../../src/workers/runtime.js';
+
+const log = createLog({ format: 'text', level: 'error' });
 
 test('an address that is none is refused by the name of its variable', async () => {
   const config = loadConfig({ env: { HOLDFAST_METRICS_ADDRESS: 'nowhere' }, cwd: tmpdir() });
@@ -19,8 +22,8 @@ test('a port that is in use, and a name instead of an IP address, are clear erro
   const other = createServer();
   await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve));
   try {
-    expect(() => serveMetrics(`127.0.0.1:${port}`)).toThrow(/already in use/);
-    expect(() => serveMetrics(`localhost:${port}`)).toThrow(/invalid socket address/);
+    expect(() => installRuntime(log, `127.0.0.1:${port}`)).toThrow(/already in use/);
+    expect(() => installRuntime(log, `localhost:${port}`)).toThrow(/invalid socket address/);
   } finally {
     await new Promise((resolve) => other.close(resolve));
   }
@@ -31,7 +34,7 @@ test('Prometheus finds metrics at the address that was named', async () => {
     env: { HOLDFAST_METRICS_ADDRESS: `127.0.0.1:${await findFreePort()}` },
     cwd: tmpdir(),
   });
-  serveMetrics(metricsAddress as string);
+  installRuntime(log, metricsAddress);
   const response = await fetch(`http://${metricsAddress}/metrics`);
   expect(response.status).toBe(200);
   expect(response.headers.get('content-type')).toContain('text/plain');

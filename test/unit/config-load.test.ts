@@ -38,6 +38,31 @@ test('everything has a default, and every part is embedded', async () => {
     heartbeatTimeoutMs: 5_000,
     maxInputBytes: 10_485_760,
     workers: 1,
+    log: {},
+    tracing: 'off',
+  });
+});
+
+describe('traces', () => {
+  test.each([
+    [{}, 'off'],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' }, 'http/protobuf'],
+    [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:4318/v1/traces' }, 'http/protobuf'],
+    [{ OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }, 'http/json'],
+    [{ OTEL_TRACES_EXPORTER: 'none', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' }, 'off'],
+    [{ OTEL_SDK_DISABLED: 'true', OTEL_TRACES_EXPORTER: 'otlp' }, 'off'],
+  ])('with %j are %s', async (env, tracing) => {
+    expect(await load(env)).toMatchObject({ tracing });
+  });
+
+  test.each([
+    [{ OTEL_TRACES_EXPORTER: 'zipkin' }, 'OTEL_TRACES_EXPORTER'],
+    [{ OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }, 'OTEL_EXPORTER_OTLP_PROTOCOL'],
+  ])('with %j are refused by the name of the variable', async (env, name) => {
+    await expect(load(env)).rejects.toMatchObject({
+      code: 'BAD_CONFIGURATION',
+      message: expect.stringContaining(name),
+    });
   });
 });
 

@@ -217,13 +217,14 @@ describe('deploy/prometheus.yml', () => {
   }
   const { scrape_configs } = parse(read('deploy/prometheus.yml')) as { scrape_configs: readonly Scrape[] };
 
-  test('reads Temporal and every worker where they serve their metrics', () => {
+  test('reads Temporal, the server and every worker where they serve their metrics', () => {
     const targets = scrape_configs.flatMap(({ static_configs = [], dns_sd_configs = [] }) => [
       ...static_configs.flatMap(({ targets: names }) => names),
       ...dns_sd_configs.flatMap(({ names, port }) => names.map((name) => `${name}:${port}`)),
     ]);
     const portOf = (address: string | undefined) => address?.split(':')[1];
     expect(targets.sort()).toEqual([
+      'server:7400',
       `temporal:${portOf(environment('temporal').PROMETHEUS_ENDPOINT)}`,
       `worker:${portOf(environment('worker').HOLDFAST_METRICS_ADDRESS)}`,
     ]);

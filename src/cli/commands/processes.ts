@@ -60,21 +60,28 @@ async function dev(flags: { readyFile?: string }, command: Command): Promise<voi
 }
 
 async function worker(_flags: object, command: Command): Promise<void> {
-  const { note } = createOutput(false);
   const stop = untilStopped();
-  const [{ configOf }, { applicationOf, targetsOf }, { workerSettings }, { serveMetrics }, { startWorker }] =
-    await Promise.all([
-      import('../connect.js'),
-      import('../../connect.js'),
-      import('../../workers/worker-settings.js'),
-      import('../../workers/metrics.js'),
-      import('../../workers/worker.js'),
-    ]);
+  const [
+    { configOf },
+    { applicationOf, targetsOf },
+    { workerSettings },
+    { installRuntime },
+    { startWorker },
+    { startTelemetry },
+  ] = await Promise.all([
+    import('../connect.js'),
+    import('../../connect.js'),
+    import('../../workers/worker-settings.js'),
+    import('../../workers/runtime.js'),
+    import('../../workers/worker.js'),
+    import('../start-telemetry.js'),
+  ]);
   const config = await configOf(command);
-  if (config.metricsAddress !== undefined) serveMetrics(config.metricsAddress);
-  const settings = workerSettings(config, targetsOf(config), applicationOf(config), note);
+  const { log, stop: stopTelemetry } = await startTelemetry(config);
+  installRuntime(log, config.metricsAddress);
+  const settings = workerSettings(config, targetsOf(config), applicationOf(config), (message) => log.info(message));
   const running = await startWorker(settings);
-  note(`Worker ${process.pid} polls.`);
+  log.info('worker polls');
   process.send?.({ type: 'ready' });
   const failed = running.stopped.catch((error: unknown) => {
     throw new HoldfastError(
@@ -84,6 +91,10 @@ async function worker(_flags: object, command: Command): Promise<void> {
       { cause: error },
     );
   });
-  await Promise.race([stop.requested, failed]);
-  await running.stop();
+  try {
+    await Promise.race([stop.requested, failed]);
+    await running.stop();
+  } finally {
+    await stopTelemetry();
+  }
 }

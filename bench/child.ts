@@ -1,5 +1,4 @@
 import { EventEmitter, once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { lastLines, launch, logSince, type OnSpawn } from '../src/embedded/processes.js';

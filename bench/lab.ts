@@ -34,6 +34,8 @@ export interface Started {
 
 /** What both sides run on: one Temporal as `holdfast dev` starts it, one PostgreSQL, one simulated Claude. */
 export class Lab {
+  private kept: Promise<Record<Side, WorkerProcess>> | undefined;
+
   constructor(
     readonly temporal: Client,
     readonly client: HoldfastClient,
@@ -43,28 +45,31 @@ export class Lab {
     readonly pids: { readonly temporal: number; readonly postgres: number; readonly model: number },
     private readonly start: (side: Side) => Promise<WorkerProcess>,
     private readonly closing: (() => Promise<unknown>)[],
+    private readonly keepWorkers: boolean,
   ) {}
 
-  static async open(log: (line: string) => void): Promise<Lab> {
+  /** `keepWorkers`: one pair of workers serves everything, which is quicker; their memory is then that of all before. */
+  static async open(log: (line: string) => void, { keepWorkers = false } = {}): Promise<Lab> {
     const closing: (() => Promise<unknown>)[] = [];
     try {
-      return await build(closing, log);
+      return await build(closing, log, keepWorkers);
     } catch (error) {
       await closeAll(closing);
       throw error;
     }
   }
 
-  /** Runs something while a worker of each side serves. */
+  /** Runs something while a worker of each side serves: fresh ones, unless the lab keeps its workers. */
   async withWorkers<Result>(run: (workers: Record<Side, WorkerProcess>) => Promise<Result>): Promise<Result> {
-    const started = await Promise.allSettled([this.start('bare'), this.start('holdfast')]);
-    const [bare, holdfast] = started;
+    if (this.keepWorkers) {
+      this.kept ??= this.startWorkers();
+      return run(await this.kept);
+    }
+    const workers = await this.startWorkers();
     try {
-      if (bare.status === 'rejected') throw bare.reason;
-      if (holdfast.status === 'rejected') throw holdfast.reason;
-      return await run({ bare: bare.value, holdfast: holdfast.value });
+      return await run(workers);
     } finally {
-      await Promise.all(started.map((part) => (part.status === 'fulfilled' ? part.value.stop() : undefined)));
+      await stopAll(Object.values(workers));
     }
   }
 
@@ -95,11 +100,26 @@ export class Lab {
   }
 
   async close(): Promise<void> {
+    await this.kept?.then((workers) => stopAll(Object.values(workers)));
     await closeAll(this.closing);
+  }
+
+  private async startWorkers(): Promise<Record<Side, WorkerProcess>> {
+    const started = await Promise.allSettled([this.start('bare'), this.start('holdfast')]);
+    const [bare, holdfast] = started;
+    if (bare.status === 'fulfilled' && holdfast.status === 'fulfilled') {
+      return { bare: bare.value, holdfast: holdfast.value };
+    }
+    await stopAll(started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])));
+    throw started.find((one) => one.status === 'rejected')?.reason;
   }
 }
 
-async function build(closing: (() => Promise<unknown>)[], log: (line: string) => void): Promise<Lab> {
+async function build(
+  closing: (() => Promise<unknown>)[],
+  log: (line: string) => void,
+  keepWorkers: boolean,
+): Promise<Lab> {
   const env = stackEnvironment();
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-bench-'));
   closing.push(() => rm(directory, { recursive: true, force: true }));
@@ -153,7 +173,11 @@ async function build(closing: (() => Promise<unknown>)[], log: (line: string) =>
       { directory, env, onSpawn },
     );
   const pids = { temporal: server.pid, postgres: postgres.pid, model: model.pid };
-  return new Lab(new Client({ connection }), client, store, simulator, pids, start, closing);
+  return new Lab(new Client({ connection }), client, store, simulator, pids, start, closing, keepWorkers);
+}
+
+async function stopAll(workers: readonly WorkerProcess[]): Promise<void> {
+  await Promise.all(workers.map((worker) => worker.stop()));
 }
 
 async function closeAll(closing: (() => Promise<unknown>)[]): Promise<void> {

@@ -8,7 +8,6 @@ import type { AnyStep, StepRegistry, StepResult } from '../contracts/steps.js';
 import { type ParsedOutput, parseOutput } from '../models/parse-output.js';
 import {
   type AttemptRow,
-  findSuccess,
   interruptAttempt,
   isOlderThan,
   type JournalKey,
@@ -100,15 +99,17 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     signal: AbortSignal,
   ): Promise<{ readonly success: AttemptRow } | { readonly attempts: readonly AttemptRow[] }> {
     for (;;) {
-      const success = await findSuccess(store, key);
-      if (success !== undefined) return { success };
       const attempts = await listAttempts(store, key);
+      const success = attempts.findLast(({ state }) => state === 'succeeded');
+      if (success !== undefined) return { success };
+      const open = attempts.filter(({ state }) => state === 'open');
+      if (open.length === 0) return { attempts };
       let openElsewhere = false;
-      for (const attempt of attempts.filter(({ state }) => state === 'open')) {
+      for (const attempt of open) {
         if (await isOpenElsewhere(attempt, step)) openElsewhere = true;
         else await interruptAttempt(store, attempt.id);
       }
-      if (!openElsewhere) return { attempts: await listAttempts(store, key) };
+      if (!openElsewhere) continue;
       signal.throwIfAborted();
       await new Promise((resolve) => setTimeout(resolve, OPEN_ELSEWHERE_POLL_MS));
     }

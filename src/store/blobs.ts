@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type QueryCreator, sql } from 'kysely';
 import type { Store } from './database.js';
 import type { Database } from './schema.js';
 
@@ -8,16 +8,19 @@ export function addressOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
+/** The statement that stores bytes under their addresses, at least one; what is there already stays. */
+export function insertBlobs(db: QueryCreator<Database>, tenant: string, blobs: readonly Buffer[]) {
+  // The same bytes twice in one statement would be two rows with one key.
+  const rows = new Map(blobs.map((bytes) => [addressOf(bytes), bytes] as const));
+  return db
+    .insertInto('blob')
+    .values([...rows].map(([address, bytes]) => ({ tenant, address, bytes })))
+    .onConflict((conflict) => conflict.doNothing());
+}
+
 /** Stores bytes under their addresses; what is there already stays. Returns the addresses in order. */
 export async function putBlobs(db: Kysely<Database>, tenant: string, blobs: readonly Buffer[]): Promise<string[]> {
-  const rows = new Map(blobs.map((bytes) => [addressOf(bytes), bytes] as const));
-  if (rows.size > 0) {
-    await db
-      .insertInto('blob')
-      .values([...rows].map(([address, bytes]) => ({ tenant, address, bytes })))
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
-  }
+  if (blobs.length > 0) await insertBlobs(db, tenant, blobs).execute();
   return blobs.map(addressOf);
 }
 

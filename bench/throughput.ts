@@ -45,7 +45,7 @@ export const throughput: Measurement = {
     "process; one worker process for each side; the two sides take turns. The simulated Claude has its default latency: 200 ms until the first token, 4 ms for each token. A machine's processors are what limits both sides.",
   async run(lab, scale) {
     const { rounds, ...size } = {
-      full: { rounds: 4, chains: 600, inFlight: 200 },
+      full: { rounds: 4, chains: 400, inFlight: 200 },
       short: { rounds: 1, chains: 8, inFlight: 4 },
     }[scale];
     const done: Record<Side, Round[]> = { bare: [], holdfast: [] };

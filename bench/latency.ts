@@ -3,10 +3,12 @@ import { digits, median } from './figures.js';
 import type { Lab } from './lab.js';
 import type { Measurement } from './measurement.js';
 import { PHASES, type Phases, phasesOf } from './phases.js';
+import { storeTimes, transactions } from './store-times.js';
 import type { Side } from './worker.js';
 
 const STEPS = 2;
 const ALLOWED_MS = 20;
+const WARM_UP = 3;
 
 interface Sample {
   readonly totalMs: number;
@@ -34,14 +36,18 @@ export const latency: Measurement = {
     const samples: Record<Side, Sample[]> = { bare: [], holdfast: [] };
     await lab.simulator.reset();
     await lab.simulator.setLatency({ firstTokenMs: 50, msPerOutputToken: 0, msPerInputToken: 0 });
-    await lab.withWorkers(async () => {
+    const store = await lab.withWorkers(async () => {
       // Both once without a clock: code is compiled and connections are made.
-      for (let round = -3; round < rounds; round += 1) {
+      let before = 0;
+      for (let round = -WARM_UP; round < rounds; round += 1) {
+        if (round === 0) before = await transactions(lab.store);
         for (const side of ['bare', 'holdfast'] as const) {
           const one = await sample(lab, side);
           if (round >= 0) samples[side].push(one);
         }
       }
+      const perChain = ((await transactions(lab.store)) - before) / rounds;
+      return { perChain, ...(await storeTimes(lab.store, rounds)) };
     });
     const of = (side: Side, pick: (sample: Sample) => number) => median(samples[side].map(pick));
     const extra = of('holdfast', ({ totalMs }) => totalMs) - of('bare', ({ totalMs }) => totalMs);
@@ -63,6 +69,17 @@ export const latency: Measurement = {
           rows: [
             row('**whole chain**', ({ totalMs }) => totalMs),
             ...PHASES.map(({ name, title }) => row(title, ({ phases }) => phases[name])),
+          ],
+        },
+        {
+          head: ['PostgreSQL', ''],
+          rows: [
+            ['one read, ms', digits(store.readMs, 2)],
+            ['one row written and on the disk, ms', digits(store.writeMs, 2)],
+            [
+              'transactions for each chain, about (the sweeper and the waiting client included)',
+              digits(store.perChain, 0),
+            ],
           ],
         },
       ],

@@ -72,8 +72,9 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     if (step === undefined) throw stepFailure('unsupported_step', `This worker has no step ${call.step}.`);
     const { id, runId } = workflow;
     const key = journalKey(id, call);
-    const chain = await caller.reachingStore(() => runningChain(store, call, workflow));
-    const past = await caller.reachingStore(() => pastAttempts(key, step, watch.signal));
+    const [chain, past] = await caller.reachingStore(() =>
+      Promise.all([runningChain(store, call, workflow), pastAttempts(key, step, watch.signal)]),
+    );
     if ('success' in past) {
       await caller.reachingStore(() => recordReuse(store, past.success, runId));
       return JSON.parse(past.success.result as string) as StepResult<unknown>;

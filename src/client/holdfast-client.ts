@@ -66,8 +66,12 @@ export class HoldfastClient implements ChainOperations {
 
   /** The state of a chain and everything it did, waits for or gave. Works without Temporal, on the records alone. */
   async status(id: string): Promise<ChainStatus> {
+    return this.statusOf(await this.chain(id));
+  }
+
+  private async statusOf(head: ChainHead): Promise<ChainStatus> {
     const { store } = this.options;
-    const head = await this.chain(id);
+    const { id } = head;
     const view = await this.look(head);
     const [chain, attempts, holds] = await this.query(() =>
       Promise.all([
@@ -86,11 +90,11 @@ export class HoldfastClient implements ChainOperations {
     let row = await this.chain(id);
     for (;;) {
       signal?.throwIfAborted();
-      if (isClosed(row.state) || (row.state === 'held' && !throughHolds)) return this.status(id);
+      if (isClosed(row.state) || (row.state === 'held' && !throughHolds)) return this.statusOf(row);
       if (Date.now() - lookedAt > LOOK_EVERY_MS) {
         lookedAt = Date.now();
         // Only a deploy or a repair can help a stuck chain, and nobody may be there to do it.
-        if (whyStuck(await this.look(row)) !== null) return this.status(id);
+        if (whyStuck(await this.look(row)) !== null) return this.statusOf(row);
       }
       const inMs = Math.min(WAIT_POLL_MS, FIRST_POLL_MS + (Date.now() - since) * POLL_SHARE);
       row = (await this.heads.look(id, inMs)) ?? notFound(id);

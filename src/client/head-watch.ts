@@ -6,9 +6,12 @@ interface Look {
   readonly reject: (error: unknown) => void;
 }
 
+/** Chains for each millisecond between two looks: the more are waited for, the more a look costs. */
+const CHAINS_PER_MS = 4;
+
 /**
- * Looks at the rows of chains for all who wait for them, in one query: a client that waits for hundreds of chains asks as
- * often as one that waits for a single one.
+ * Looks for all who wait for news of chains, in one query: a client that waits for hundreds of chains asks no oftener than
+ * one that waits for a single one. `read` gives the rows of those that have any.
  */
 export class HeadWatch {
   private looks: Look[] = [];
@@ -17,15 +20,19 @@ export class HeadWatch {
 
   constructor(private readonly read: (ids: readonly string[]) => Promise<readonly ChainHead[]>) {}
 
-  /** The row of a chain in so many milliseconds, or earlier, when somebody else is in more of a hurry. */
+  /**
+   * The row of a chain if there is news of it in so many milliseconds; earlier when somebody else is in more of a hurry,
+   * later when hundreds wait.
+   */
   look(id: string, inMs: number): Promise<ChainHead | undefined> {
     return new Promise((resolve, reject) => {
       this.looks.push({ id, resolve, reject });
-      const dueAt = Date.now() + inMs;
+      const waitMs = Math.max(inMs, this.looks.length / CHAINS_PER_MS);
+      const dueAt = Date.now() + waitMs;
       if (dueAt >= this.dueAt) return;
       this.dueAt = dueAt;
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => void this.lookNow(), inMs);
+      this.timer = setTimeout(() => void this.lookNow(), waitMs);
     });
   }
 

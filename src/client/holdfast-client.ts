@@ -10,7 +10,7 @@ import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
 import { startChain } from '../intake/start-chain.js';
 import { type IntakeLimits, type Submission, validateSubmission } from '../intake/validate.js';
 import { listChainAttempts } from '../store/attempts.js';
-import { type ChainHead, closeChain, findChain, findChainHead, findChainHeads, insertChain } from '../store/chains.js';
+import { type ChainHead, closeChain, findChain, findChainHead, findChainNews, insertChain } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds, wrongVerdict } from '../store/holds.js';
 import { buildStatus, type PendingStep } from './build-status.js';
@@ -40,7 +40,7 @@ export class HoldfastClient implements ChainOperations {
   private readonly heads: HeadWatch;
 
   constructor(private readonly options: HoldfastClientOptions) {
-    this.heads = new HeadWatch((ids) => this.query(() => findChainHeads(options.store, ids)));
+    this.heads = new HeadWatch((ids) => this.query(() => findChainNews(options.store, ids)));
   }
 
   /**
@@ -93,11 +93,12 @@ export class HoldfastClient implements ChainOperations {
       if (isClosed(row.state) || (row.state === 'held' && !throughHolds)) return this.statusOf(row);
       if (Date.now() - lookedAt > LOOK_EVERY_MS) {
         lookedAt = Date.now();
+        row = await this.chain(id);
         // Only a deploy or a repair can help a stuck chain, and nobody may be there to do it.
         if (whyStuck(await this.look(row)) !== null) return this.statusOf(row);
       }
       const inMs = Math.min(WAIT_POLL_MS, FIRST_POLL_MS + (Date.now() - since) * POLL_SHARE);
-      row = (await this.heads.look(id, inMs)) ?? notFound(id);
+      row = (await this.heads.look(id, inMs)) ?? row;
     }
   }
 

@@ -115,9 +115,14 @@ export function findChainHead({ db }: Store, id: string): Promise<ChainHead | un
   return db.selectFrom('chain').select(HEAD).where('id', '=', id).executeTakeFirst();
 }
 
-/** The heads of those chains that exist. */
-export function findChainHeads({ db }: Store, ids: readonly string[]): Promise<ChainHead[]> {
-  return db.selectFrom('chain').select(HEAD).where('id', '=', sql<string>`ANY(${ids})`).execute();
+/** The heads of those chains that have ended or are held. */
+export function findChainNews({ db }: Store, ids: readonly string[]): Promise<ChainHead[]> {
+  return db
+    .selectFrom('chain')
+    .select(HEAD)
+    .where('id', '=', sql<string>`ANY(${ids})`)
+    .where((eb) => eb.or([eb('closed_at', 'is not', null), eb('state', '=', 'held')]))
+    .execute();
 }
 
 /** Whether a chain was closed before its workflow began: whatever runs under its id now is to stop. */

@@ -28,6 +28,18 @@ describe('the watch over chains that are waited for', () => {
     expect(asked).toHaveLength(2);
   });
 
+  it('takes more time between two looks when hundreds wait', async () => {
+    const read = vi.fn().mockResolvedValue([]);
+    const watch = new HeadWatch(read);
+    const all = Promise.all(Array.from({ length: 400 }, (_, at) => watch.look(`${at}`, 120)));
+    const hurried = watch.look('hurried', 10);
+    await vi.advanceTimersByTimeAsync(99);
+    expect(read).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(read).toHaveBeenCalledTimes(1);
+    await Promise.all([all, hurried]);
+  });
+
   it('tells everybody who waits when the store is away, and asks again for those who come back', async () => {
     const read = vi
       .fn()

@@ -1,6 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
-import type { ChainRef, EngineActivities, StepCall } from '../contracts/activities.js';
+import type { ChainRef, EngineActivities, PlannedCall } from '../contracts/activities.js';
 import { type ApprovalRegistry, checkEdit } from '../contracts/approvals.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { HoldDecision, SettledDecision } from '../contracts/holds.js';
@@ -44,7 +44,7 @@ export function callingChain(): CallingChain {
 }
 
 /** The journal's name for a call of the running activity's chain. No edit has raised the revision yet. */
-export function journalKey(chainId: string, call: StepCall): JournalKey {
+export function journalKey(chainId: string, call: PlannedCall): JournalKey {
   const { firstRunId, step, inputHash, occurrence } = call;
   return { chainId, firstRunId, step, inputHash, occurrence, revision: 0 };
 }
@@ -92,8 +92,10 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
   return {
     async holdfastPlanStep(call) {
       const { id, runId, namespace } = callingChain();
-      const chain = await runningChain(store, call, { id, runId, namespace });
-      const success = await findSuccess(store, journalKey(id, call));
+      const [chain, success] = await Promise.all([
+        runningChain(store, call, { id, runId, namespace }),
+        findSuccess(store, journalKey(id, call)),
+      ]);
       if (success !== undefined) {
         await recordReuse(store, success, runId);
         return {

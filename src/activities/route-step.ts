@@ -1,4 +1,4 @@
-import type { StepCall, StepPlan } from '../contracts/activities.js';
+import type { PlannedCall, StepPlan } from '../contracts/activities.js';
 import type { Lane } from '../contracts/lanes.js';
 import { PRIORITY_KEY, type Priority } from '../contracts/priority.js';
 import { modelTaskQueue } from '../contracts/queues.js';
@@ -26,7 +26,7 @@ export function laneOf(step: AnyStep): Lane {
 
 /** Decides where a call goes and under which limits; a hold when no worker could make it. */
 export function planCall(
-  call: StepCall,
+  call: PlannedCall,
   chain: { readonly tenant: string; readonly priority: Priority },
   steps: StepRegistry,
   routing: StepRouting,

@@ -8,7 +8,6 @@ import type { AnyStep, StepRegistry, StepResult } from '../contracts/steps.js';
 import { type ParsedOutput, parseOutput } from '../models/parse-output.js';
 import {
   type AttemptRow,
-  findSuccess,
   interruptAttempt,
   isOlderThan,
   type JournalKey,
@@ -49,6 +48,9 @@ const OPEN_ELSEWHERE_POLL_MS = 250;
 
 type StepRunner = (call: StepCall, caller: CallingChain, watch: StepWatch) => Promise<StepResult<unknown>>;
 
+/** What is known of a call: its answer, or how earlier attempts ended. */
+type PastAttempts = { readonly success: AttemptRow } | { readonly attempts: readonly AttemptRow[] };
+
 /**
  * Runs one call of a step to its end: journal, attempts so far, prompt, model, check of the answer, store. What it throws
  * is for Temporal: a step failure that makes a hold, a failure to be tried again later, or a cancellation.
@@ -73,19 +75,21 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
   async function run(call: StepCall, workflow: CallingChain, watch: StepWatch): Promise<StepResult<unknown>> {
     const step = Object.hasOwn(steps, call.step) ? steps[call.step] : undefined;
     if (step === undefined) throw stepFailure('unsupported_step', `This worker has no step ${call.step}.`);
-    const chain = await caller.reachingStore(() => runningChain(store, call, workflow));
-    return observeStep(call, chain, () => runFor(chain, step, call, workflow, watch));
+    const key = journalKey(workflow.id, call);
+    const [chain, past] = await caller.reachingStore(() =>
+      Promise.all([runningChain(store, call, workflow), pastAttempts(key, step, watch.signal)]),
+    );
+    return observeStep(call, chain, () => runFor(chain, past, step, call, workflow.runId, watch));
   }
 
   async function runFor(
     chain: ChainHead,
+    past: PastAttempts,
     step: AnyStep,
     call: StepCall,
-    { id, runId }: CallingChain,
+    runId: string,
     watch: StepWatch,
   ): Promise<StepResult<unknown>> {
-    const key = journalKey(id, call);
-    const past = await caller.reachingStore(() => pastAttempts(key, step, watch.signal));
     if ('success' in past) {
       await caller.reachingStore(() => recordReuse(store, past.success, runId));
       return JSON.parse(past.success.result as string) as StepResult<unknown>;
@@ -107,21 +111,19 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
   }
 
   /** The success of a call, or its attempts, once none of them is open any more. */
-  async function pastAttempts(
-    key: JournalKey,
-    step: AnyStep,
-    signal: AbortSignal,
-  ): Promise<{ readonly success: AttemptRow } | { readonly attempts: readonly AttemptRow[] }> {
+  async function pastAttempts(key: JournalKey, step: AnyStep, signal: AbortSignal): Promise<PastAttempts> {
     for (;;) {
-      const success = await findSuccess(store, key);
-      if (success !== undefined) return { success };
       const attempts = await listAttempts(store, key);
+      const success = attempts.findLast(({ state }) => state === 'succeeded');
+      if (success !== undefined) return { success };
+      const open = attempts.filter(({ state }) => state === 'open');
+      if (open.length === 0) return { attempts };
       let openElsewhere = false;
-      for (const attempt of attempts.filter(({ state }) => state === 'open')) {
+      for (const attempt of open) {
         if (await isOpenElsewhere(attempt, step)) openElsewhere = true;
         else await interruptAttempt(store, attempt.id);
       }
-      if (!openElsewhere) return { attempts: await listAttempts(store, key) };
+      if (!openElsewhere) continue;
       signal.throwIfAborted();
       await new Promise((resolve) => setTimeout(resolve, OPEN_ELSEWHERE_POLL_MS));
     }

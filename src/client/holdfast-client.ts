@@ -11,7 +11,15 @@ import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
 import { startChain } from '../intake/start-chain.js';
 import { type IntakeLimits, type Submission, validateSubmission } from '../intake/validate.js';
 import { listChainAttempts } from '../store/attempts.js';
-import { type ChainHead, closeChain, findChain, findChainHead, insertChain, listOpenChains } from '../store/chains.js';
+import {
+  type ChainHead,
+  closeChain,
+  findChain,
+  findChainHead,
+  findChainNews,
+  insertChain,
+  listOpenChains,
+} from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds, WITHDRAWN, wrongVerdict } from '../store/holds.js';
 import { requireSchema } from '../store/migrate.js';
@@ -21,6 +29,7 @@ import { buildStatus, type PendingStep } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import { resultOf } from './chain-result.js';
 import { fetchHistory, type History } from './fetch-history.js';
+import { HeadWatch } from './head-watch.js';
 import { type ChainSummary, type ListOptions, listChains } from './list-chains.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
 import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, prune } from './prune.js';
@@ -41,15 +50,21 @@ export interface HoldfastClientOptions {
 type AnyChain = (input: any) => Promise<any>;
 
 const WAIT_POLL_MS = 150;
+/** The first looks at a chain that is waited for are closer together: a twentieth of the time so far, from this on. */
+const FIRST_POLL_MS = 10;
+const POLL_SHARE = 1 / 20;
 const LOOK_EVERY_MS = 3_000;
 /** How long many submissions leave Temporal alone after it could not be reached. */
 const TEMPORAL_REST_MS = 5_000;
 
 /** What applications and the command line do with chains. Every method throws a `HoldfastError` with its remedy. */
 export class HoldfastClient implements ChainOperations {
+  private readonly heads: HeadWatch;
   private schema: Promise<void> | undefined;
 
-  constructor(private readonly options: HoldfastClientOptions) {}
+  constructor(private readonly options: HoldfastClientOptions) {
+    this.heads = new HeadWatch((ids) => this.query(() => findChainNews(options.store, ids)));
+  }
 
   /**
    * Writes the chain's row, then starts its workflow. When Temporal cannot be reached the chain stays `queued`, and the
@@ -90,9 +105,8 @@ export class HoldfastClient implements ChainOperations {
     if (row.state !== 'queued') return { id: row.id, duplicate, state: row.state };
     try {
       reachability.check();
-      await temporal.use((client) => startChain(store, client, row.id));
-      const { state } = await this.chain(row.id);
-      return { id: row.id, duplicate, state };
+      const started = await temporal.use((client) => startChain(store, client, row));
+      return { id: row.id, duplicate, state: (started ?? row).state };
     } catch (error) {
       // The row is the promise: whatever went wrong after it was written is no failure of the submission.
       reachability.note(error);
@@ -113,8 +127,12 @@ export class HoldfastClient implements ChainOperations {
 
   /** The state of a chain and everything it did, waits for or gave. Works without Temporal, on the records alone. */
   async status(id: string): Promise<ChainStatus> {
+    return this.statusOf(await this.chain(id));
+  }
+
+  private async statusOf(head: ChainHead): Promise<ChainStatus> {
     const { store } = this.options;
-    const head = await this.chain(id);
+    const { id } = head;
     const view = await this.look(head);
     const [chain, attempts, holds] = await this.query(() =>
       Promise.all([
@@ -128,17 +146,20 @@ export class HoldfastClient implements ChainOperations {
 
   /** Waits until a chain has ended, is stuck, or (unless `throughHolds`) is held; returns its status then. */
   async wait(id: string, { signal, throughHolds = false }: WaitOptions = {}): Promise<ChainStatus> {
-    let lookedAt = Date.now();
+    const since = Date.now();
+    let lookedAt = since;
+    let row = await this.chain(id);
     for (;;) {
       signal?.throwIfAborted();
-      const row = await this.chain(id);
-      if (isClosed(row.state) || (row.state === 'held' && !throughHolds)) return this.status(id);
+      if (isClosed(row.state) || (row.state === 'held' && !throughHolds)) return this.statusOf(row);
       if (Date.now() - lookedAt > LOOK_EVERY_MS) {
         lookedAt = Date.now();
+        row = await this.chain(id);
         // Only a deploy or a repair can help a stuck chain, and nobody may be there to do it.
-        if (whyStuck(await this.look(row)) !== null) return this.status(id);
+        if (whyStuck(await this.look(row)) !== null) return this.statusOf(row);
       }
-      await new Promise((resolve) => setTimeout(resolve, WAIT_POLL_MS));
+      const inMs = Math.min(WAIT_POLL_MS, FIRST_POLL_MS + (Date.now() - since) * POLL_SHARE);
+      row = (await this.heads.look(id, inMs)) ?? row;
     }
   }
 

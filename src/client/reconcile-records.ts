@@ -144,7 +144,7 @@ async function compare(
         fix: 'takes the state over now',
         command: null,
         mend: async () => {
-          await temporal.use((client) => startChain(store, client, id));
+          await temporal.use(async (client) => startChain(store, client, await findChain(store, id)));
           if (!isOpen) await endRow(context, id);
         },
       },

@@ -26,6 +26,9 @@ export interface StepCall extends StepCallId, ChainRef {
   readonly round: number;
 }
 
+/** A call as it is planned: what it says does not matter, and may be large. */
+export type PlannedCall = Omit<StepCall, 'input'>;
+
 /** What the sandbox cannot know: where the call goes and under which limits, or that it has been made already. */
 export type StepPlan = {
   /** Whose work the chain is. Absent in histories of version 0.1.0. */
@@ -53,7 +56,7 @@ export interface CloseChainInput extends ChainRef {
 
 /** The engine's own activities: short, idempotent, on PostgreSQL only. Run as local activities where possible. */
 export interface EngineActivities {
-  holdfastPlanStep(call: StepCall): Promise<StepPlan>;
+  holdfastPlanStep(call: PlannedCall): Promise<StepPlan>;
   holdfastOpenHold(hold: HoldRequest & ChainRef): Promise<SettledDecision | null>;
   /** `decisionId` is this decision's own: when the answer was lost, the same decision is given it once more. */
   holdfastDecideHold(

@@ -4,24 +4,27 @@ import { MEMO_CHAIN } from '../contracts/messages.js';
 import { PRIORITY_KEY } from '../contracts/priority.js';
 import { ENGINE_TASK_QUEUE } from '../contracts/queues.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
-import { type ChainRow, findChain, findChainHead, markStarted, wasClosedBeforeStart } from '../store/chains.js';
+import { type ChainHead, type ChainRow, findChainHead, markStarted, wasClosedBeforeStart } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 
 const stateKey = defineSearchAttributeKey(SEARCH_ATTRIBUTES.state.name, SEARCH_ATTRIBUTES.state.type);
 const tenantKey = defineSearchAttributeKey(SEARCH_ATTRIBUTES.tenant.name, SEARCH_ATTRIBUTES.tenant.type);
 
 /**
- * Starts the workflow of a queued chain and marks the row; false when the chain is not queued any more. A workflow that
- * runs already is what was wanted: the row's id is the workflow's id, and it is never used twice. A chain that was
- * cancelled between the look and the start is cancelled in Temporal as well; until then its steps refuse to run.
+ * Starts the workflow of a chain and marks its row; returns what that says then, and nothing for a row that is not queued.
+ * A workflow that runs already is what was wanted: the row's id is the workflow's id, and it is never used twice. A chain
+ * that was cancelled between the look and the start is cancelled in Temporal as well; until then its steps refuse to run.
  */
-export async function startChain(store: Store, temporal: Client, id: string): Promise<boolean> {
-  const row = await findChain(store, id);
-  if (row?.state !== 'queued') return false;
+export async function startChain(
+  store: Store,
+  temporal: Client,
+  row: ChainRow | undefined,
+): Promise<ChainHead | undefined> {
+  if (row?.state !== 'queued') return undefined;
+  const { id } = row;
   const firstRunId = await startWorkflow(temporal, row);
-  await markStarted(store, id, firstRunId);
-  const now = await findChainHead(store, id);
-  if (now !== undefined && wasClosedBeforeStart(now)) {
+  const now = (await markStarted(store, id, firstRunId)) ?? (await findChainHead(store, id)) ?? row;
+  if (wasClosedBeforeStart(now)) {
     await temporal.workflow
       .getHandle(id)
       .cancel()
@@ -30,7 +33,7 @@ export async function startChain(store: Store, temporal: Client, id: string): Pr
         if (!(error instanceof WorkflowNotFoundError)) throw error;
       });
   }
-  return true;
+  return now;
 }
 
 /** Starts the workflow of a chain; returns the first run's id, also when it runs already. */

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
-import { type ChainHead, noteStartProblem, takeOpenChains } from '../store/chains.js';
+import { type ChainHead, findChain, noteStartProblem, takeOpenChains } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { takeUntakenDecisions } from '../store/holds.js';
 import { reconcileChain } from './reconcile.js';
@@ -57,7 +57,7 @@ export async function sweep(store: Store, temporal: Client, signal?: AbortSignal
   const started = await mend(
     await takeOpenChains(store, 'queued', namespace, BATCH),
     ({ id }) => id,
-    ({ id }) => startChain(store, temporal, id),
+    async ({ id }) => (await startChain(store, temporal, await findChain(store, id))) !== undefined,
     ({ id }, message) => noteStartProblem(store, id, `It could not be started yet: ${message}`),
   );
   let ended: ChainHead[] = [];

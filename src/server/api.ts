@@ -6,6 +6,7 @@ import type { HoldfastClient } from '../client/holdfast-client.js';
 import type { TemporalLink } from '../client/temporal-link.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { Store } from '../store/database.js';
+import { METRICS_CONTENT_TYPE, renderStoreMetrics } from '../store/metrics.js';
 import { answerError, refuse } from './answer-error.js';
 import { chainRoutes } from './chain-routes.js';
 import { codecRoutes } from './codec-routes.js';
@@ -49,6 +50,13 @@ export function createApi(options: ApiOptions): Hono {
     return c.json(health, health.status === 'ok' ? 200 : 503);
   });
   if (token === undefined) app.use(requireLoopbackName);
+  // Counts, by reason and model: no more than `healthz` is it worth a token, which Prometheus would have to be given.
+  app.get('/metrics', async (c) => {
+    const metrics = await renderStoreMetrics(store).catch((error: unknown) => {
+      throw store.explain(error);
+    });
+    return c.text(metrics, 200, { 'Content-Type': METRICS_CONTENT_TYPE });
+  });
   app.use(requireJson);
   app.use(
     bodyLimit({

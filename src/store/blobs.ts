@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type QueryCreator, sql } from 'kysely';
 import type { Store } from './database.js';
 import type { Database } from './schema.js';
 
@@ -15,21 +15,26 @@ export function addressOf(bytes: Buffer): string {
 export const IS_STALE = sql<boolean>`blob.touched_at < now() - interval '1 hour'`;
 
 /**
- * Stores bytes under their addresses; what is there already stays, and counts as in use again. Returns the addresses in
- * order. A row that pruning is deleting at this moment is waited for and written anew.
+ * The statement that stores bytes under their addresses, at least one; what is there already stays, and counts as in use
+ * again. A row that pruning is deleting at this moment is waited for and written anew.
  */
-export async function putBlobs(db: Kysely<Database>, tenant: string, blobs: readonly Buffer[]): Promise<string[]> {
+export function insertBlobs(db: QueryCreator<Database>, tenant: string, blobs: readonly Buffer[]) {
+  // The same bytes twice in one statement would be two rows with one key.
   const rows = new Map(blobs.map((bytes) => [addressOf(bytes), bytes] as const));
-  if (rows.size > 0) {
-    await db
+  return (
+    db
       .insertInto('blob')
       // In the order of addresses: of two that put the same blobs neither waits for the other for ever.
       .values([...rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([address, bytes]) => ({ tenant, address, bytes })))
       .onConflict((conflict) =>
         conflict.columns(['tenant', 'address']).doUpdateSet({ touched_at: sql<Date>`now()` }).where(IS_STALE),
       )
-      .execute();
-  }
+  );
+}
+
+/** Stores bytes under their addresses, see {@link insertBlobs}. Returns the addresses in order. */
+export async function putBlobs(db: Kysely<Database>, tenant: string, blobs: readonly Buffer[]): Promise<string[]> {
+  if (blobs.length > 0) await insertBlobs(db, tenant, blobs).execute();
   return blobs.map(addressOf);
 }
 

@@ -121,19 +121,34 @@ export function findChainHead({ db }: Store, id: string): Promise<ChainHead | un
   return db.selectFrom('chain').select(HEAD).where('id', '=', id).executeTakeFirst();
 }
 
+/** The heads of those chains that have ended or are held. */
+export function findChainNews({ db }: Store, ids: readonly string[]): Promise<ChainHead[]> {
+  return db
+    .selectFrom('chain')
+    .select(HEAD)
+    .where('id', '=', sql<string>`ANY(${ids})`)
+    .where((eb) => eb.or([eb('closed_at', 'is not', null), eb('state', '=', 'held')]))
+    .execute();
+}
+
 /** Whether a chain was closed before its workflow began: whatever runs under its id now is to stop. */
 export function wasClosedBeforeStart(chain: Pick<ChainHead, 'closed_at' | 'first_run_id'>): boolean {
   return chain.closed_at !== null && chain.first_run_id === null;
 }
 
-/** Writes that the workflow of a chain runs; does nothing once the chain is past `queued`. */
-export async function markStarted({ db }: Store, id: string, firstRunId: string | null): Promise<void> {
-  await db
+/** Writes that the workflow of a chain runs; does nothing, and returns nothing, once the chain is past `queued`. */
+export async function markStarted(
+  { db }: Store,
+  id: string,
+  firstRunId: string | null,
+): Promise<ChainHead | undefined> {
+  return db
     .updateTable('chain')
     .set({ state: 'running', started_at: new Date(), first_run_id: firstRunId, message: null })
     .where('id', '=', id)
     .where('state', '=', 'queued')
-    .execute();
+    .returning(HEAD)
+    .executeTakeFirst();
 }
 
 /** Notes why a queued chain could not be started, for its status. */

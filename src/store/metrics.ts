@@ -13,6 +13,9 @@ export const STORE_METRICS = {
 
 const OPEN_STATES = ['queued', 'running', 'held'] as const;
 
+/** Of the text format that {@link renderStoreMetrics} writes. */
+export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
+
 /**
  * The state of the installation in Prometheus' text format. Only what is open is looked at, by indexes that hold nothing
  * else, so that it costs the same however many chains have ended; those are counted by the workers.

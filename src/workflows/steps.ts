@@ -91,7 +91,8 @@ function hashCall(input: unknown, continues: string | undefined): string {
 type Outcome = { readonly result: StepResult<unknown> } | { readonly failure: StepFailureDetails };
 
 async function tryStep(call: StepCall): Promise<Outcome> {
-  const plan = await callEngine('holdfastPlanStep', call, `plan ${call.step}`);
+  const { input: _, ...planned } = call;
+  const plan = await callEngine('holdfastPlanStep', planned, `plan ${call.step}`);
   if (plan.tenant !== undefined) showTenant(plan.tenant);
   if (plan.kind === 'reuse') return { result: plan.result };
   if (plan.kind === 'hold') return { failure: plan };

@@ -168,7 +168,7 @@ describe('prune', () => {
     const { row } = await insertChain(store, {
       ...{ type: 'anything', tenant, priority: 'normal', contentHash: randomUUID(), input, namespace: 'default' },
     } as Parameters<typeof insertChain>[1]);
-    await temporal.use((client) => startChain(store, client, row.id));
+    await temporal.use((client) => startChain(store, client, row));
     // As when it has been open for a year: its row no longer tells, only Temporal does.
     await store.db
       .updateTable('chain')
@@ -277,7 +277,7 @@ describe('the erasure of a tenant', () => {
     const { row } = await insertChain(store, {
       ...{ type: 'anything', tenant, priority: 'normal', contentHash: randomUUID(), input: '{}', namespace: 'default' },
     } as Parameters<typeof insertChain>[1]);
-    await temporal.use((client) => startChain(store, client, row.id));
+    await temporal.use((client) => startChain(store, client, row));
     const before = await countsOf(tenant);
     await expect(eraseTenant(store, temporal, { tenant }, cancel)).rejects.toMatchObject({
       code: 'BAD_USAGE',

@@ -225,7 +225,14 @@ describe('attempts', () => {
     return id as number;
   }
 
-  const paid = { usage: USAGE, costMicroUsd: 5, requestId: null, tenant: 'acme', turns: [], result: '1' };
+  const paid = {
+    usage: USAGE,
+    costMicroUsd: 5,
+    requestId: null,
+    tenant: 'acme',
+    turns: [Buffer.from('turn')],
+    result: '1',
+  };
 
   test('of one call are open one at a time, however many ask, and none after a success', async () => {
     const key = await keyOfNewChain();
@@ -297,7 +304,7 @@ describe('attempts', () => {
       costMicroUsd: null,
       requestId: null,
       tenant: 'acme',
-      turns: [],
+      turns: [Buffer.from('a turn')],
       result: '1',
     });
     expect(await findSuccess(store, key)).toMatchObject({ state: 'succeeded', reason: null, cost_micro_usd: null });

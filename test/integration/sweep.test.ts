@@ -132,11 +132,11 @@ describe('a sweep', () => {
         },
       },
     });
-    await startChain(store, Object.create(client, { workflow: { value: workflow } }), id);
+    await startChain(store, Object.create(client, { workflow: { value: workflow } }), await findChain(store, id));
     expect(await findChain(store, id)).toMatchObject({ state: 'cancelled', first_run_id: null });
     const { raw } = await client.workflow.getHandle(id).describe();
     expect(raw.workflowExtendedInfo?.cancelRequested).toBe(true);
-    expect(await startChain(store, client, id)).toBe(false);
+    expect(await startChain(store, client, await findChain(store, id))).toBeUndefined();
   });
 
   test('sends decisions that did not arrive', async () => {

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { createOutput } from '../output.js';
 import { untilStopped } from '../until-stopped.js';
 
 /** Adds `server`, which loads what it needs when it is called. */
@@ -10,15 +9,17 @@ export function addServerCommand(program: Command): void {
 const DEFAULT_PORT = 7400;
 
 async function server(_flags: object, command: Command): Promise<void> {
-  const { note } = createOutput(false);
   const stop = untilStopped();
-  const [{ configOf }, { connectParts, targetsOf }, { startServer }, { migrate }] = await Promise.all([
-    import('../connect.js'),
-    import('../../connect.js'),
-    import('../../server/server.js'),
-    import('../../store/migrate.js'),
-  ]);
+  const [{ configOf }, { connectParts, targetsOf }, { startServer }, { migrate }, { startTelemetry }] =
+    await Promise.all([
+      import('../connect.js'),
+      import('../../connect.js'),
+      import('../../server/server.js'),
+      import('../../store/migrate.js'),
+      import('../start-telemetry.js'),
+    ]);
   const config = await configOf(command);
+  const { log, stop: stopTelemetry } = await startTelemetry(config);
   const { close, ...parts } = connectParts(config, targetsOf(config), { maxConnections: 10 });
   try {
     await migrate(parts.store);
@@ -27,13 +28,14 @@ async function server(_flags: object, command: Command): Promise<void> {
       ...config.http,
       port: config.ports.http ?? DEFAULT_PORT,
       maxInputBytes: config.maxInputBytes,
-      log: note,
+      log: (line) => log.info(line),
     });
-    note(`HTTP API ${running.url}`);
+    log.info(`HTTP API ${running.url}`);
     process.send?.({ type: 'ready', url: running.url });
     await stop.requested;
     await running.stop();
   } finally {
     await close();
+    await stopTelemetry();
   }
 }

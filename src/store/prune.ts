@@ -76,6 +76,7 @@ export function pruneChains({ db }: Store, scope: PruneScope, ids: readonly stri
       .execute();
     const locked = rows.map(({ id }) => id);
     if (locked.length === 0) return { chains: 0, attempts: 0, holds: 0 };
+    await trx.deleteFrom('change').where('chain_id', 'in', locked).execute();
     const holds = await trx.deleteFrom('hold').where('chain_id', 'in', locked).executeTakeFirst();
     const attempts = scope.keepReceipts
       ? await trx

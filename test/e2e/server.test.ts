@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ChainStatus } from '../../src/contracts/status.js';
 import { runCli, StackProcess, until } from '../support/stack-process.js';
@@ -25,10 +25,7 @@ async function post<Body>(url: string, body: unknown, headers: Record<string, st
 }
 
 function childrenOf(pid: number): number[] {
-  return execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
-    .trim()
-    .split('\n')
-    .map(Number);
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
 }
 
 const untilState = (url: string, state: string) =>

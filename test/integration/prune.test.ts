@@ -124,6 +124,8 @@ describe('prune', () => {
     expect(await countsOf(tenant)).toEqual(before);
     expect(await prune(store, temporal, { ...MONTH, tenant })).toMatchObject({ dryRun: false, ...counted });
     expect(await countsOf(tenant)).toEqual({ chains: 1, attempts: 1, blobs: 2 });
+    const changes = await store.db.selectFrom('change').select('chain_id').where('tenant', '=', tenant).execute();
+    expect(new Set(changes.map(({ chain_id }) => chain_id))).toEqual(new Set([recent.id]));
     expect(await findSuccess(store, recent.journal)).toBeDefined();
     expect(await readConversation(store, tenant, recent.conversation)).toHaveLength(2);
     expect(await prune(store, temporal, { ...MONTH, tenant })).toMatchObject({ chains: 0, attempts: 0, blobs: 0 });

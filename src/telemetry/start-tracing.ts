@@ -21,10 +21,8 @@ export async function startTracing(
       ? import('@opentelemetry/exporter-trace-otlp-http')
       : import('@opentelemetry/exporter-trace-otlp-proto'),
   ]);
-  diag.setLogger(
-    { error: complain, warn: complain, info: () => {}, debug: () => {}, verbose: () => {} },
-    DiagLogLevel.WARN,
-  );
+  const tell = (message: string): void => complain(`Traces: ${plain(message)}`);
+  diag.setLogger({ error: tell, warn: tell, info: () => {}, debug: () => {}, verbose: () => {} }, DiagLogLevel.WARN);
   const provider = new NodeTracerProvider({
     idGenerator,
     resource: resources
@@ -41,4 +39,14 @@ export async function startTracing(
       complain(`Traces could not be sent: ${error instanceof Error ? error.message : String(error)}.`);
     }
   };
+}
+
+/** OpenTelemetry gives an error as JSON, with its stack. */
+function plain(message: string): string {
+  try {
+    const { message: inner } = JSON.parse(message) as { message?: unknown };
+    return typeof inner === 'string' ? inner : message;
+  } catch {
+    return message;
+  }
 }

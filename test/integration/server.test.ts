@@ -244,7 +244,7 @@ describe('a request that makes no sense is refused with its cause, and changes n
 
   test('a method that a route lacks is told which ones it has', async () => {
     const answer = await call(await serve(), 'PUT', '/v1/chains', {});
-    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST, GET, HEAD']);
   });
 
   test('a body that is not JSON by its type, or not UTF-8', async () => {

@@ -697,7 +697,7 @@ describe('planning a step', () => {
   test('answers from the journal what is finished, after any number of resets', async () => {
     const chain = new Chain();
     const result = await chain.run(callOf());
-    expect(await plan(chain, callOf())).toEqual({ kind: 'reuse', result });
+    expect(await plan(chain, callOf())).toEqual({ kind: 'reuse', result, tenant: 'default' });
     expect(await plan(chain, callOf({ firstRunId: 'another chain' }))).toMatchObject({ kind: 'call' });
   });
 

@@ -20,7 +20,7 @@ function versionOf(name: string): string {
 }
 
 /** The claims and tables of one measurement, as Markdown. */
-export function resultText({ claims, tables }: Result): string {
+function resultText({ claims, tables }: Result): string {
   const said = claims.map(({ text, kept }) => `- ${kept ? 'Kept' : '**Not kept**'}: ${text}.`).join('\n');
   return [said, ...tables.map(tableText)].filter((part) => part !== '').join('\n\n');
 }

@@ -4,7 +4,7 @@ import type { Attachment } from '../contracts/attachments.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { type ChainState, isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
-import { flawOf, type HoldDecision, type HoldOutcome, type HoldVerdict, verdictsOf } from '../contracts/holds.js';
+import { flawOf, type HoldDecision, type HoldOutcome } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
@@ -21,23 +21,26 @@ import {
   listOpenChains,
 } from '../store/chains.js';
 import type { Store } from '../store/database.js';
-import { decideHold, type HoldRow, listHolds, WITHDRAWN, wrongVerdict } from '../store/holds.js';
+import { decideHold, type HoldRow, listHolds } from '../store/holds.js';
 import { requireSchema } from '../store/migrate.js';
 import { inSubmitSpan, noteSubmission } from '../telemetry/trace.js';
 import { type AttachOptions, attach } from './attach.js';
-import { buildStatus, type PendingStep } from './build-status.js';
+import { buildStatus } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import { resultOf } from './chain-result.js';
+import { alreadyDecided, chooseHolds } from './choose-holds.js';
 import { fetchHistory, type History } from './fetch-history.js';
 import { HeadWatch } from './head-watch.js';
 import { type ChainSummary, type ListOptions, listChains } from './list-chains.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
 import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, prune } from './prune.js';
+import { Reachability } from './reachability.js';
 import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts.js';
 import { type Difference, reconcileRecords } from './reconcile-records.js';
 import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
 import { type ChainChange, type WatchOptions, watchChains } from './watch-chains.js';
+import { pendingSteps, whyStuck } from './workflow-view.js';
 
 export interface HoldfastClientOptions {
   readonly store: Store;
@@ -367,72 +370,6 @@ export class HoldfastClient implements ChainOperations {
   }
 }
 
-/** Remembers for a while that Temporal is away, so that not each of many submissions waits for it in vain. */
-class Reachability {
-  private lost: { readonly error: HoldfastError; readonly until: number } | undefined;
-
-  constructor(private readonly restMs: number) {}
-
-  check(): void {
-    if (this.lost !== undefined && Date.now() < this.lost.until) throw this.lost.error;
-  }
-
-  note(error: unknown): void {
-    if (!(error instanceof HoldfastError) || error.code !== 'TEMPORAL_UNREACHABLE' || error === this.lost?.error)
-      return;
-    this.lost = { error, until: Date.now() + this.restMs };
-  }
-}
-
-/** The holds that a decision is for. Throws when there are none, or when it must be said which. */
-function chooseHolds(
-  row: ChainHead,
-  all: readonly HoldRow[],
-  verdict: HoldVerdict,
-  holdId: string | undefined,
-): readonly HoldRow[] {
-  const named = all.find((hold) => hold.id === holdId);
-  if (holdId !== undefined && named === undefined) {
-    const known = all.map((hold) => hold.id).join(', ') || 'none';
-    throw new HoldfastError('HOLD_NOT_FOUND', `${row.id} has no hold ${holdId}.`, `Its holds: ${known}.`);
-  }
-  // Also when the chain has gone on since, and ended: whoever comes second is told who was first.
-  const settled = (hold: HoldRow) =>
-    hold.decided_at !== null && hold.verdict !== WITHDRAWN && verdictsOf(hold.kind).includes(verdict);
-  const open = all.filter((hold) => hold.decided_at === null);
-  const last = named ?? (verdict === 'retry' || open.length > 0 ? undefined : all.filter(settled).at(-1));
-  if (last !== undefined && settled(last)) {
-    const { decided_by: by, decided_at: at, verdict: first } = last;
-    throw alreadyDecided(row.id, last.id, { by: by ?? 'unknown', at: at?.toISOString() ?? '', verdict: first ?? '' });
-  }
-  if (isClosed(row.state)) {
-    const remedy = 'A closed chain takes no decisions; submit it anew.';
-    throw new HoldfastError('NOT_HELD', `${row.id} is ${row.state}, not held.`, remedy);
-  }
-  if (named !== undefined) {
-    if (!verdictsOf(named.kind).includes(verdict)) throw wrongVerdict(named, verdict);
-    return [named];
-  }
-  const fitting = open.filter(({ kind }) => verdictsOf(kind).includes(verdict));
-  if (fitting[0] === undefined) {
-    if (open[0] !== undefined) throw wrongVerdict(open[0], verdict);
-    throw new HoldfastError('NOT_HELD', `${row.id} is ${row.state}, not held.`, `There is nothing to ${verdict}.`);
-  }
-  if (verdict !== 'retry' && fitting.length > 1) {
-    const ids = fitting.map(({ id }) => id).join(', ');
-    throw new HoldfastError('WRONG_DECISION', `${row.id} has ${fitting.length} open approvals.`, `Name one: ${ids}.`);
-  }
-  return fitting;
-}
-
-function alreadyDecided(id: string, holdId: string, first: { by: string; at: string; verdict: string }): HoldfastError {
-  return new HoldfastError(
-    'ALREADY_DECIDED',
-    `Hold ${holdId} of ${id} was already decided by ${first.by} at ${first.at}: ${first.verdict}.`,
-    `See \`holdfast status ${id}\`.`,
-  );
-}
-
 function notFound(id: string): never {
   throw new HoldfastError('CHAIN_NOT_FOUND', `There is no chain ${JSON.stringify(id)}.`, 'Check the id.');
 }
@@ -447,26 +384,4 @@ function foreign({ id, namespace }: ChainHead, own: string): HoldfastError {
 
 function unlessItHasEnded(error: unknown): void {
   if (!(error instanceof WorkflowNotFoundError)) throw error;
-}
-
-/** The engine names its model activities `step-call` or `step-call-round`. */
-const ACTIVITY_ID = /^(?<name>.+?)-(?<call>\d+)(?:-\d+)?$/;
-
-function pendingSteps(view: WorkflowView | undefined): PendingStep[] {
-  if (view?.kind !== 'open') return [];
-  return (view.description.raw.pendingActivities ?? []).flatMap(({ activityId, activityType }) => {
-    const match = activityType?.name === 'holdfastCallModel' ? ACTIVITY_ID.exec(activityId ?? '') : null;
-    return match?.groups === undefined ? [] : [{ name: match.groups.name as string, call: Number(match.groups.call) }];
-  });
-}
-
-/** Why a chain cannot go on by itself although it is open; null when it can, or when nobody knows. */
-function whyStuck(view: WorkflowView | undefined): string | null {
-  if (view?.kind === 'missing') {
-    return 'Temporal has no workflow for it. Is this the Temporal that it was started on? If it is lost, cancel the chain and submit it anew.';
-  }
-  if (view?.kind !== 'open') return null;
-  const problems = view.description.searchAttributes.TemporalReportedProblems;
-  if (!Array.isArray(problems) || problems.length === 0) return null;
-  return `The workflow's code keeps failing (${problems.join(', ')}). Deploy a version that can go on from its history.`;
 }

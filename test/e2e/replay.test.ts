@@ -16,7 +16,8 @@ afterAll(async () => {
   await rm(files, { recursive: true, force: true });
 });
 
-test('a held chain is saved whole and replays by its id, among all, and from the file where there is no stack', async () => {
+// Each command is a process of its own, and most of them bundle the workflows.
+test('a held chain is saved whole and replays by its id, among all, and from a folder where there is no stack', async () => {
   await stack.simulator('PUT', 'faults', [{ kind: 'refusal', match: { contains: 'Now write a summary' } }]);
   // Large enough to stand in history as a reference.
   const document = 'The sea rises twice a day. The moon pulls it. Sailors keep tables. '.repeat(100);
@@ -45,12 +46,10 @@ test('a held chain is saved whole and replays by its id, among all, and from the
   expect(await stack.cli(['replay', id])).toMatchObject({ code: 0, stdout: whole });
   expect(await stack.cli(['replay', 'analyzeDocument-none'])).toMatchObject({ code: 4 });
   expect(await stack.cli(['replay'])).toMatchObject({ code: 2 });
-  const nowhere = { HOLDFAST_DIR: join(files, 'no-stack') };
-  expect(await runCli(['replay', file], nowhere)).toMatchObject({ code: 0, stdout: whole, stderr: '' });
 
   const changed = join(files, 'changed.json');
   await writeFile(changed, saved.replaceAll('holdfastCallModel', 'holdfastCallOther'));
-  const differs = await runCli(['replay', files, '--json'], nowhere);
+  const differs = await runCli(['replay', files, '--json'], { HOLDFAST_DIR: join(files, 'no-stack') });
   expect(differs).toMatchObject({ code: 1, stderr: '' });
   expect(JSON.parse(differs.stdout)).toMatchObject({
     replayed: 2,
@@ -58,4 +57,4 @@ test('a held chain is saved whole and replays by its id, among all, and from the
       { name: changed, chain: 'analyzeDocument', difference: { message: expect.stringMatching(/^Event \d+: /) } },
     ],
   });
-});
+}, 300_000);

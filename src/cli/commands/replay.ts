@@ -42,21 +42,25 @@ async function replay(what: string | undefined, flags: { all?: boolean; json?: b
       import('../../replay/replay-histories.js'),
     ]);
   const { quietTemporal } = await import('../quiet-temporal.js');
-  quietTemporal();
-  const { workflowsPath } = applicationOf(await configOf(command));
-  const files = what === undefined ? undefined : await historyFiles(what);
-  if (files !== undefined) {
-    // Read before the first is replayed: one that is no history is found at once.
-    const histories = await Promise.all(files.map(readHistory));
-    return report(output, replayHistories(workflowsPath, eachOf(histories)), []);
+  const endTemporal = quietTemporal();
+  try {
+    const { workflowsPath } = applicationOf(await configOf(command));
+    const files = what === undefined ? undefined : await historyFiles(what);
+    if (files !== undefined) {
+      // Read before the first is replayed: one that is no history is found at once.
+      const histories = await Promise.all(files.map(readHistory));
+      return await report(output, replayHistories(workflowsPath, eachOf(histories)), []);
+    }
+    await withClient(command, async (client) => {
+      const ids = what === undefined ? await client.openChains() : [what];
+      const lost: string[] = [];
+      // One chain that was asked for by its id has to be there; of all open ones some may have ended meanwhile.
+      const histories = what === undefined ? fetchAll(client, ids, lost) : eachOf([await fetchOne(client, what)]);
+      await report(output, replayHistories(workflowsPath, histories), lost);
+    });
+  } finally {
+    await endTemporal();
   }
-  await withClient(command, async (client) => {
-    const ids = what === undefined ? await client.openChains() : [what];
-    const lost: string[] = [];
-    // One chain that was asked for by its id has to be there; of all open ones some may have ended meanwhile.
-    const histories = what === undefined ? fetchAll(client, ids, lost) : eachOf([await fetchOne(client, what)]);
-    await report(output, replayHistories(workflowsPath, histories), lost);
-  });
 }
 
 async function fetchOne(client: HoldfastClient, id: string): Promise<NamedHistory> {

@@ -147,3 +147,14 @@ test('submitting stops and says so when nobody reads the results', async () => {
     'Nobody reads the results: stopped before the last line. Submit the file again; keys prevent duplicates.\n',
   );
 });
+
+test('a result that nobody reads is no defect', async () => {
+  const child = spawn(process.execPath, [BIN, '--help'], { cwd: tmpdir(), env: cleanEnvironment(stack.env) });
+  child.stdout.destroy();
+  let notes = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    notes += chunk;
+  });
+  expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
+  expect(notes).toBe('');
+});

@@ -46,6 +46,10 @@ export function createProgram(): Command {
 
 /** Runs one command line; resolves with its exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // Nobody reads any more, as after `| head -1`: no defect, and the command may have more to do than to print.
+    if (error.code !== 'EPIPE') throw error;
+  });
   try {
     await createProgram().parseAsync(argv as string[], { from: 'user' });
     return Number(process.exitCode ?? EXIT.done);

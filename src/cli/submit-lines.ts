@@ -34,9 +34,15 @@ export async function submitLines(chain: string, file: string, flags: LinesFlags
   const { tenant, priority } = flags;
   const defaults = { ...(tenant === undefined ? {} : { tenant }), ...(priority === undefined ? {} : { priority }) };
   const tally = new Tally(note);
-  await withClient(command, async (client) => {
-    await printLines(tally.count(client.submitLines(chain, source, defaults)));
-  });
+  const all = await withClient(command, (client) =>
+    printLines(tally.count(client.submitLines(chain, source, defaults))),
+  );
+  if (!all) {
+    // Some lines after the last one that was told are submitted, most are not: a sum would be wrong.
+    note('Nobody reads the results: stopped before the last line. Submit the file again; keys prevent duplicates.');
+    process.exitCode = EXIT.failed;
+    return;
+  }
   tally.sum();
   if (tally.refused > 0) process.exitCode = EXIT.badInput;
 }

@@ -40,7 +40,7 @@ export type LineResult =
 type Submit = (submission: Submission) => Promise<SubmitResult>;
 
 const LINE = z.strictObject({
-  input: z.unknown(),
+  input: z.unknown().nonoptional('is missing'),
   tenant: z.string().optional(),
   priority: z.string().optional(),
   key: z.string().optional(),
@@ -123,11 +123,8 @@ function parseLine({ bytes }: Line, maxLineBytes: number): Omit<Submission, 'cha
     });
   }
   const parsed = LINE.safeParse(value);
-  const problems = parsed.success
-    ? []
-    : parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the line'}: ${message}`);
-  if (parsed.success && !Object.hasOwn(parsed.data, 'input')) problems.push('input: is missing');
-  if (!parsed.success || problems.length > 0) {
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the line'}: ${message}`);
     throw new HoldfastError(
       'INVALID_INPUT',
       `The line does not fit: ${problems.join('; ')}.`,

@@ -119,7 +119,7 @@ function billed(bill: AttemptBill) {
   };
 }
 
-/** Writes the success of a call together with the turns it added: both or none. `result` is JSON. */
+/** Writes the success of a call together with the turns it added, at least one: both or none. `result` is JSON. */
 export async function succeedAttempt(
   { db }: Store,
   id: number,

@@ -122,3 +122,39 @@ test('every change comes once, by its cursor, over kills of PostgreSQL and of th
     ]);
   }
 });
+
+test('submitting stops and says so when nobody reads the results', async () => {
+  const child = spawn(process.execPath, [BIN, 'submit', 'analyzeDocument', '--lines', '-', '--tenant', 'unread'], {
+    env: cleanEnvironment(stack.env),
+    cwd: tmpdir(),
+  });
+  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
+  let notes = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    notes += chunk;
+  });
+  // It may have ended before it has read everything.
+  child.stdin.on('error', () => {});
+  const lines = (from: number, count: number) =>
+    Array.from({ length: count }, (_, index) => `${line(`unread-${from + index}`)}\n`).join('');
+  // The first result comes when there are more lines than are submitted at once.
+  child.stdin.write(lines(0, 33));
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  child.stdout.destroy();
+  child.stdin.end(lines(33, 40));
+  expect(await closed).toBe(1);
+  expect(notes).toBe(
+    'Nobody reads the results: stopped before the last line. Submit the file again; keys prevent duplicates.\n',
+  );
+});
+
+test('a result that nobody reads is no defect', async () => {
+  const child = spawn(process.execPath, [BIN, '--help'], { cwd: tmpdir(), env: cleanEnvironment(stack.env) });
+  child.stdout.destroy();
+  let notes = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    notes += chunk;
+  });
+  expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
+  expect(notes).toBe('');
+});

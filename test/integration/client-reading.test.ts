@@ -50,7 +50,7 @@ async function completed(tenant: string): Promise<string> {
     cost_micro_usd: null,
   });
   const bill = { usage: undefined, costMicroUsd: 700, requestId: 'req' };
-  await succeedAttempt(store, attempt as number, { ...bill, tenant, turns: [], result: '1' });
+  await succeedAttempt(store, attempt as number, { ...bill, tenant, turns: [Buffer.from('turn')], result: '1' });
   await closeChain(store, row.id, { state: 'completed', output: '"done"' });
   return row.id;
 }

@@ -84,7 +84,12 @@ test('every state that a chain enters is a change, in order, with the cost so fa
     cost_micro_usd: null,
   });
   const bill = { usage: undefined, costMicroUsd: 700, requestId: 'r' };
-  await succeedAttempt(store, attempt as number, { ...bill, tenant: 'acme', turns: [], result: '1' });
+  await succeedAttempt(store, attempt as number, {
+    ...bill,
+    tenant: 'acme',
+    turns: [Buffer.from('turn')],
+    result: '1',
+  });
   await closeChain(store, id, { state: 'completed', output: '1' });
   const { rows } = await readOn(start);
   expect(rows.map(({ chain_id, state, cost_micro_usd }) => [chain_id, state, cost_micro_usd])).toEqual([

@@ -57,6 +57,7 @@ test('lines that are broken are told by number, and stop no other', async () => 
     ...[2, 3, 4, 5, 6, 7].map((line) => [line, 'INVALID_INPUT']),
     [8, 'c-"last"'],
   ]);
+  expect(results[3]).toMatchObject({ error: { message: 'The line does not fit: input: is missing.' } });
   expect(results[4]).toMatchObject({ error: { message: expect.stringContaining('"x"'), remedy: expect.any(String) } });
   expect(submitted.map(({ input }) => input)).toEqual(['first', 'last']);
 });

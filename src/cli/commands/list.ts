@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
+import { HoldfastError } from '../../contracts/errors.js';
 import { createOutput, formatCost } from '../output.js';
 import { withClient } from '../with-client.js';
 
@@ -26,6 +27,9 @@ export function addListCommand(program: Command): void {
 }
 
 async function list({ limit, json, ...filter }: ListFlags, command: Command): Promise<void> {
+  if (Number.isNaN(Number(limit ?? 0))) {
+    throw new HoldfastError('BAD_USAGE', `--limit ${JSON.stringify(limit)} is no number.`, 'Use one from 1 to 10000.');
+  }
   const options = { ...filter, ...(limit === undefined ? {} : { limit: Number(limit) }) };
   const chains = await withClient(command, (client) => client.list(options));
   const table = new Table({

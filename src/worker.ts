@@ -14,5 +14,6 @@ export {
   type TurnBlock,
 } from './contracts/models.js';
 export { type AnthropicModelOptions, createAnthropicModel } from './models/anthropic-model.js';
+export { type HoldfastPlugin, type HoldfastPluginOptions, holdfastPlugin } from './workers/plugin.js';
 export { type RunningWorker, startWorker, type WorkerSettings } from './workers/worker.js';
 export { workerSettings } from './workers/worker-settings.js';

@@ -7,7 +7,7 @@ import { HoldfastError } from '../contracts/errors.js';
 const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 
 /** Module of the engine's interceptors; it belongs into every bundle. */
-const ENGINE_INTERCEPTORS = fileURLToPath(new URL(`../workflows/interceptors${extension}`, import.meta.url));
+export const ENGINE_INTERCEPTORS = fileURLToPath(new URL(`../workflows/interceptors${extension}`, import.meta.url));
 
 /** Tells a replay what the code does; it belongs into no worker's bundle. */
 const REPLAY_TRACE = fileURLToPath(new URL(`../workflows/replay-trace${extension}`, import.meta.url));

@@ -17,7 +17,13 @@ const SHUTDOWN_GRACE_MS = 10_000;
 /** How close to the context a request's estimate must be for the provider to be asked, as a share. */
 const NEAR_CONTEXT = 0.8;
 
-/** Makes of the configuration what a worker process needs. `model` takes the place of the configured one. */
+/**
+ * Makes of the configuration what a worker process needs: `startWorker(workerSettings(config, targetsOf(config), app, log))`.
+ * Throws `BAD_CONFIGURATION` when the configuration names no model and none is given.
+ *
+ * @param log told what the worker has to say to people, a line each.
+ * @param model takes the place of the configured one: a provider of your own, or a scripted one.
+ */
 export function workerSettings(
   config: HoldfastConfig,
   targets: Pick<WorkerSettings, 'temporal' | 'databaseUrl'>,

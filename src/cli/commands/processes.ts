@@ -78,23 +78,24 @@ async function worker(_flags: object, command: Command): Promise<void> {
   ]);
   const config = await configOf(command);
   const { log, stop: stopTelemetry } = await startTelemetry(config);
-  installRuntime(log, config.metricsAddress);
-  const settings = workerSettings(config, targetsOf(config), applicationOf(config), (message) => log.info(message));
-  const running = await startWorker(settings);
-  log.info('worker polls');
-  process.send?.({ type: 'ready' });
-  const failed = running.stopped.catch((error: unknown) => {
-    throw new HoldfastError(
-      'PART_FAILED',
-      `The worker stopped: ${String(error)}.`,
-      'Read the cause above; start it again.',
-      { cause: error },
-    );
-  });
+  const endRuntime = installRuntime(log, config.metricsAddress);
   try {
+    const settings = workerSettings(config, targetsOf(config), applicationOf(config), (message) => log.info(message));
+    const running = await startWorker(settings);
+    log.info('worker polls');
+    process.send?.({ type: 'ready' });
+    const failed = running.stopped.catch((error: unknown) => {
+      throw new HoldfastError(
+        'PART_FAILED',
+        `The worker stopped: ${String(error)}.`,
+        'Read the cause above; start it again.',
+        { cause: error },
+      );
+    });
     await Promise.race([stop.requested, failed]);
     await running.stop();
   } finally {
+    await endRuntime();
     await stopTelemetry();
   }
 }

@@ -114,7 +114,7 @@ export class HoldfastClient implements ChainOperations {
       // The row is the promise: whatever went wrong after it was written is no failure of the submission.
       reachability.note(error);
       const why = store.explain(error);
-      const message = why instanceof Error ? why.message : String(why);
+      const message = withCause(why);
       const warning = `${message.replace(/\.?$/, '.')} ${row.id} is queued; the workers go on trying to start it.`;
       return { id: row.id, duplicate, state: 'queued', warning };
     }
@@ -368,6 +368,13 @@ export class HoldfastClient implements ChainOperations {
       throw this.options.store.explain(error);
     }
   }
+}
+
+/** Temporal's client says only that a start failed; its server says why. */
+function withCause(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { message, cause } = error;
+  return error instanceof HoldfastError || !(cause instanceof Error) ? message : `${message}: ${cause.message}`;
 }
 
 function notFound(id: string): never {

@@ -9,6 +9,7 @@ import { linkTemporal } from '../../src/client/temporal-link.js';
 import { ERROR_CODES } from '../../src/contracts/errors.js';
 import { STATUS_OF } from '../../src/server/answer-error.js';
 import { type RunningServer, type ServerOptions, startServer } from '../../src/server/server.js';
+import { closeChain } from '../../src/store/chains.js';
 import { openStore, type Store } from '../../src/store/database.js';
 import { openHold } from '../../src/store/holds.js';
 import { migrate } from '../../src/store/migrate.js';
@@ -139,6 +140,34 @@ describe('chains', () => {
       status: 409,
       body: { error: { code: 'KEY_CONFLICT', message: expect.stringContaining(first.body.id), remedy: /./ } },
     });
+  });
+
+  test('are listed, and give their output when they have one', async () => {
+    const server = await serve();
+    const tenant = randomUUID();
+    const { id } = (await call(server, 'POST', '/v1/chains', submission('listed', { tenant }))).body;
+    expect(await call(server, 'GET', `/v1/chains?tenant=${tenant}&limit=5`)).toMatchObject({
+      status: 200,
+      body: { chains: [{ id, tenant, chain: 'echo', state: 'running' }] },
+    });
+    expect((await call(server, 'GET', `/v1/chains?tenant=${tenant}&state=held`)).body).toEqual({ chains: [] });
+    for (const query of ['limit=many', 'limit=0', 'state=tired', 'colour=red']) {
+      expect(await call(server, 'GET', `/v1/chains?${query}`)).toMatchObject({
+        status: 400,
+        body: { error: { code: 'INVALID_INPUT' } },
+      });
+    }
+    expect(await call(server, 'GET', `/v1/chains/${id}/result`)).toMatchObject({
+      status: 409,
+      body: { error: { code: 'NOT_FINISHED' } },
+    });
+    await closeChain(store, id, { state: 'completed', output: '{"text":"said"}' });
+    expect(await call(server, 'GET', `/v1/chains/${id}/result`)).toMatchObject({
+      status: 200,
+      body: { output: { text: 'said' } },
+    });
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toMatch(/^holdfast_chains\{state="running"\} \d+$/m);
   });
 
   test('are queued with a warning while Temporal is away, and can be cancelled then', async () => {

@@ -4,7 +4,10 @@ export type History = Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
 
 /** Bytes of a chain's history, as the server counts them against its limit. */
 export async function historyBytes(temporal: Client, id: string): Promise<number> {
-  const { raw } = await temporal.workflow.getHandle(id).describe();
+  const handle = temporal.workflow.getHandle(id);
+  // Holdfast's client hears of the end from the record, which is written before the last events are.
+  await handle.result();
+  const { raw } = await handle.describe();
   return Number(raw.workflowExecutionInfo?.historySizeBytes);
 }
 

@@ -30,7 +30,8 @@ async function startHoldfast({ temporalAddress, databaseUrl, modelUrl, concurren
     env: {
       ANTHROPIC_BASE_URL: modelUrl,
       HOLDFAST_REQUESTS_PER_MINUTE: NO_LIMIT,
-      HOLDFAST_TOKENS_PER_MINUTE: NO_LIMIT,
+      HOLDFAST_INPUT_TOKENS_PER_MINUTE: NO_LIMIT,
+      HOLDFAST_OUTPUT_TOKENS_PER_MINUTE: NO_LIMIT,
       HOLDFAST_FAST_CONCURRENCY: String(concurrency),
     },
   });

@@ -33,8 +33,9 @@ export function startDevStack(
     workers: config.workers,
     workerEnv: {
       // The workers see the simulator as any provider; what it allows is known only here.
-      HOLDFAST_REQUESTS_PER_MINUTE: String(perWorker(config.quota.requestsPerMinute, config)),
-      HOLDFAST_TOKENS_PER_MINUTE: String(perWorker(config.quota.tokensPerMinute, config)),
+      HOLDFAST_REQUESTS_PER_MINUTE: String(config.quota.requestsPerMinute),
+      HOLDFAST_INPUT_TOKENS_PER_MINUTE: String(config.quota.inputTokensPerMinute),
+      HOLDFAST_OUTPUT_TOKENS_PER_MINUTE: String(config.quota.outputTokensPerMinute),
     },
     onDatabase: async (url) => {
       const store = openStore(url, { maxConnections: 2 });
@@ -45,9 +46,4 @@ export function startDevStack(
       }
     },
   });
-}
-
-/** What the simulator allows is for all workers together; a real provider's limits are configured per worker. */
-function perWorker(perMinute: number, { model, workers }: HoldfastConfig): number {
-  return model.kind === 'simulated' ? Math.max(1, Math.floor(perMinute / Math.max(1, workers))) : perMinute;
 }

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Application } from '../contracts/chain-definition.js';
 import { DEFAULT_LANE_POLICIES, LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import { DEFAULT_QUOTA_GROUP } from '../contracts/queues.js';
+import { DEFAULT_QUOTA, type QuotaLimits } from '../contracts/quotas.js';
 import { DEFAULT_IDLE_TIMEOUT_MS } from '../models/anthropic-model.js';
 import { CONTEXT_WINDOWS } from '../models/context-windows.js';
 import { badConfiguration } from './bad-configuration.js';
@@ -10,7 +11,7 @@ import { type Environment, environmentSettings, flagSettings } from './environme
 import type { Settings } from './settings-schema.js';
 import { temporalConfig } from './temporal-profile.js';
 import { tracingConfig } from './tracing.js';
-import type { ConfigFlags, HoldfastConfig, HttpConfig, ModelConfig, QuotaConfig } from './types.js';
+import type { ConfigFlags, HoldfastConfig, HttpConfig, ModelConfig } from './types.js';
 
 export interface LoadConfigOptions {
   /** Default: none. */
@@ -21,10 +22,13 @@ export interface LoadConfigOptions {
   readonly cwd?: string;
 }
 
-const DEFAULT_QUOTA: QuotaConfig = { requestsPerMinute: 60, tokensPerMinute: 90_000 };
-
-/** What the simulated Claude allows: 1,000 requests, 450,000 input and 90,000 output tokens. */
-const SIMULATED_QUOTA: QuotaConfig = { requestsPerMinute: 1_000, tokensPerMinute: 540_000 };
+/** What the simulated Claude allows. */
+const SIMULATED_QUOTA: QuotaLimits = {
+  ...DEFAULT_QUOTA,
+  requestsPerMinute: 1_000,
+  inputTokensPerMinute: 450_000,
+  outputTokensPerMinute: 90_000,
+};
 
 /** Servers on loopback need no key, but the API wants one sent. */
 const PLACEHOLDER_API_KEY = 'holdfast-local';
@@ -54,6 +58,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
       ...(model.kind === 'simulated' ? SIMULATED_QUOTA : DEFAULT_QUOTA),
       ...over(said.map(({ quota }) => quota)),
     },
+    quotas: fromFile.quotas ?? {},
     quotaGroups: { ...groupsOfKnownModels(), ...fromFile.quotaGroups },
     lanes: lanePolicies(said),
     prices: fromFile.prices ?? {},
@@ -74,6 +79,11 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
 /** The group of models that share a provider's limits: `default` for a model that the configuration puts in no other. */
 export function quotaGroupOf({ quotaGroups }: Pick<HoldfastConfig, 'quotaGroups'>, model: string): string {
   return (Object.hasOwn(quotaGroups, model) ? quotaGroups[model] : undefined) ?? DEFAULT_QUOTA_GROUP;
+}
+
+/** The limits of a group: what `quotas` says of it, over what holds for all of them. */
+export function quotaOf({ quota, quotas }: Pick<HoldfastConfig, 'quota' | 'quotas'>, group: string): QuotaLimits {
+  return over([Object.hasOwn(quotas, group) ? quotas[group] : undefined, quota]) as QuotaLimits;
 }
 
 function modelConfig(said: readonly Settings[]): ModelConfig {

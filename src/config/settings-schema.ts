@@ -34,6 +34,17 @@ const lane = z.strictObject({
   initialDelayMs: milliseconds(0).optional(),
   concurrency: whole(1, 10_000).optional(),
 });
+const quota = z.strictObject({
+  requestsPerMinute: whole(1).optional(),
+  inputTokensPerMinute: whole(1).optional(),
+  outputTokensPerMinute: whole(1).optional(),
+  burstSeconds: z
+    .number('expected a number')
+    .positive('expected more than 0')
+    .max(60, 'expected at most 60')
+    .optional(),
+  countCacheReads: z.boolean('expected true or false').optional(),
+});
 const object = z.custom<Readonly<Record<string, unknown>>>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'expected an object',
@@ -78,7 +89,8 @@ export const settingsSchema = z.strictObject({
       uiOrigins: origins.optional(),
     })
     .optional(),
-  quota: z.strictObject({ requestsPerMinute: whole(1).optional(), tokensPerMinute: whole(1).optional() }).optional(),
+  quota: quota.optional(),
+  quotas: z.record(group, quota).optional(),
   quotaGroups: z.record(text, group).optional(),
   lanes: z.strictObject({ fast: lane.optional(), heavy: lane.optional() }).optional(),
   prices: z

@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from '@temporalio/client';
 import type { Application } from '../contracts/chain-definition.js';
 import type { Lane, LanePolicy } from '../contracts/lanes.js';
+import type { QuotaLimits } from '../contracts/quotas.js';
 import type { ContextWindowTable } from '../models/context-windows.js';
 import type { PriceTable } from '../models/prices.js';
 
@@ -22,12 +23,6 @@ export type DatabaseConfig = { readonly kind: 'embedded' } | { readonly kind: 'e
 export type ModelConfig =
   | { readonly kind: 'simulated' }
   | { readonly kind: 'anthropic'; readonly apiKey: string; readonly baseUrl?: string };
-
-export interface QuotaConfig {
-  readonly requestsPerMinute: number;
-  /** Input and output tokens together. */
-  readonly tokensPerMinute: number;
-}
 
 /**
  * A worker's version in Temporal's sense. With it a worker takes no chains before Temporal is told that its version is the
@@ -80,8 +75,13 @@ export interface HoldfastConfig {
   readonly model: ModelConfig;
   readonly ports: PortsConfig;
   readonly http: HttpConfig;
-  /** Per worker process and quota group. Default: 60 and 90,000; for the simulated model its own limits, 1,000 and 540,000. */
-  readonly quota: QuotaConfig;
+  /**
+   * Of each quota group that `quotas` says nothing else of, for all workers together. Default: 60 requests, 90,000 input and
+   * 18,000 output tokens a minute; for the simulated model its own limits, 1,000, 450,000 and 90,000.
+   */
+  readonly quota: QuotaLimits;
+  /** By quota group, over `quota`. Default: none. */
+  readonly quotas: Readonly<Record<string, Partial<QuotaLimits>>>;
   /** Quota group by exact model id. Default: each model that Holdfast knows is a group of its own. */
   readonly quotaGroups: Readonly<Record<string, string>>;
   /** Default: those of the contracts, `fast` with 3 retries from 1 s and `heavy` with 2 retries from 10 s. */
@@ -123,7 +123,8 @@ export interface HoldfastSettings {
   readonly ports?: PortsConfig;
   /** `uiOrigins` is one text, with commas between several. */
   readonly http?: { readonly host?: string; readonly token?: string; readonly uiOrigins?: string };
-  readonly quota?: Partial<QuotaConfig>;
+  readonly quota?: Partial<QuotaLimits>;
+  readonly quotas?: Readonly<Record<string, Partial<QuotaLimits>>>;
   readonly quotaGroups?: Readonly<Record<string, string>>;
   readonly lanes?: Partial<Readonly<Record<Lane, Partial<LanePolicy>>>>;
   readonly prices?: PriceTable;

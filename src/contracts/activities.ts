@@ -27,7 +27,12 @@ export interface StepCall extends StepCallId, ChainRef {
 }
 
 /** A call as it is planned: what it says does not matter, and may be large. */
-export type PlannedCall = Omit<StepCall, 'input'>;
+export interface PlannedCall extends Omit<StepCall, 'input'> {
+  /** Characters of the input as JSON, by which its cost is estimated. Absent in calls of version 0.2.0. */
+  readonly inputLength?: number;
+  /** Whether the chain has finished a step before: what has been begun is finished before something new begins. */
+  readonly begun?: boolean;
+}
 
 /** What the sandbox cannot know: where the call goes and under which limits, or that it has been made already. */
 export type StepPlan = {
@@ -46,6 +51,8 @@ export type StepPlan = {
       readonly summary: string;
     }
   | { readonly kind: 'hold'; readonly reason: ReasonCode; readonly message: string }
+  /** Something that may last (a pause, a scope) is in the way: the chain waits for the wake signal and plans again. */
+  | { readonly kind: 'parked'; readonly cause: string }
 );
 
 export interface CloseChainInput extends ChainRef {
@@ -76,6 +83,9 @@ export interface StepFailureDetails {
   readonly reason: ReasonCode;
   readonly message: string;
 }
+
+/** `type` of the ApplicationFailure by which a model activity gives a call back that is to wait outside of every queue. */
+export const PARKED = 'HoldfastParked';
 
 /** `type` of the ApplicationFailure that carries {@link StepFailureDetails}. */
 export const STEP_FAILURE = 'HoldfastStepFailure';

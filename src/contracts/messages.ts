@@ -10,6 +10,9 @@ export const DECIDE_HOLD_UPDATE = 'holdfast_decide_hold';
  */
 export const DECIDE_HOLD_SIGNAL = 'holdfast_decide';
 
+/** Signal without content: what a parked call waits for may have changed. Nothing happens when it has not. */
+export const WAKE_SIGNAL = 'holdfast_wake';
+
 export interface DecideHoldInput extends HoldDecision {
   readonly holdId: string;
 }

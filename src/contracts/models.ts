@@ -1,4 +1,5 @@
 import type { ImageType } from './attachments.js';
+import type { QuotaReading } from './quotas.js';
 import type { ReasonCode } from './reasons.js';
 
 export interface TextBlock {
@@ -62,6 +63,8 @@ export interface ModelResponse {
   readonly stopReason: 'end_turn' | 'max_tokens' | 'refusal' | 'other';
   readonly usage: TokenUsage;
   readonly requestId: string | null;
+  /** The state of the quota that the answer brought along. Absent when the provider says nothing of it. */
+  readonly quota?: QuotaReading;
 }
 
 export interface ModelCallOptions {
@@ -100,6 +103,8 @@ export class ModelCallError extends Error {
       readonly requestId?: string | null;
       /** What the failed call cost, as far as the provider said before it failed. */
       readonly usage?: TokenUsage;
+      /** The state of the quota that the refusal brought along. */
+      readonly quota?: QuotaReading;
       readonly cause?: unknown;
     } = {},
   ) {

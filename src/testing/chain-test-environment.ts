@@ -13,6 +13,7 @@ import { isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_LANE_POLICIES } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
+import { DEFAULT_QUOTA } from '../contracts/quotas.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { cacheDirectory } from '../embedded/binaries.js';
 import { pause } from '../embedded/waiting.js';
@@ -229,7 +230,12 @@ async function testConfig(directory: string): Promise<HoldfastConfig> {
   return {
     ...(await loadConfig({ env: {}, cwd: directory })),
     lanes: { fast: { ...fast, initialDelayMs: 1 }, heavy: { ...heavy, initialDelayMs: 1 } },
-    quota: { requestsPerMinute: 1_000_000, tokensPerMinute: 1_000_000_000 },
+    quota: {
+      ...DEFAULT_QUOTA,
+      requestsPerMinute: 1_000_000,
+      inputTokensPerMinute: 1_000_000_000,
+      outputTokensPerMinute: 1_000_000_000,
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import type { HoldfastConfig } from '../config/index.js';
-import { quotaGroupOf } from '../config/index.js';
+import { quotaGroupOf, quotaOf } from '../config/index.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { ModelPort, ModelRequest } from '../contracts/models.js';
@@ -52,7 +52,7 @@ export function workerSettings(
     },
     lanes: config.lanes,
     maxOutputTokensOf: (name) => contextWindowOf(name, config.contextWindows)?.maxOutputTokens ?? null,
-    quota: config.quota,
+    quotaOf: (group) => quotaOf(config, group),
     shutdownGraceMs: SHUTDOWN_GRACE_MS,
     ...(config.deployment && { deployment: config.deployment }),
     log,

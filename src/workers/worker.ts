@@ -3,13 +3,14 @@ import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker
 import { createEngineActivities } from '../activities/engine-activities.js';
 import { createModelActivities, type ModelActivityDependencies } from '../activities/model-activities.js';
 import type { StepRouting } from '../activities/route-step.js';
-import { QuotaGate, type QuotaLimits } from '../admission/quota-gate.js';
+import { QuotaGate } from '../admission/quota-gate.js';
 import type { TemporalTarget } from '../client/temporal-link.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
 import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, modelTaskQueue } from '../contracts/queues.js';
+import type { QuotaLimits } from '../contracts/quotas.js';
 import { temporalUnreachable } from '../intake/temporal-unreachable.js';
 import { schemaForModel } from '../models/parse-output.js';
 import { openStore } from '../store/database.js';
@@ -38,7 +39,7 @@ export interface WorkerSettings {
   readonly lanes: Readonly<Record<Lane, LanePolicy>>;
   /** The most tokens that one answer of a model can have; null when it is not known. */
   readonly maxOutputTokensOf: (model: string) => number | null;
-  readonly quota: QuotaLimits;
+  readonly quotaOf: (quotaGroup: string) => QuotaLimits;
   /** How long calls that are open at a shutdown may take to finish, in milliseconds. */
   readonly shutdownGraceMs: number;
   /** The version that this worker is of. Default: none, and it takes chains from its start on. */
@@ -115,7 +116,9 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       lanes,
       heartbeatTimeoutMs: routing.heartbeatTimeoutMs,
       gateOf: (group) => {
-        const gate = gates.get(group) ?? new QuotaGate(settings.quota);
+        const { requestsPerMinute, inputTokensPerMinute, outputTokensPerMinute } = settings.quotaOf(group);
+        const tokensPerMinute = inputTokensPerMinute + outputTokensPerMinute;
+        const gate = gates.get(group) ?? new QuotaGate({ requestsPerMinute, tokensPerMinute });
         gates.set(group, gate);
         return gate;
       },

@@ -33,6 +33,8 @@ export const engineState = {
   decided: new Map<string, SettledDecision>(),
   /** How many decisions this run has handed to the store. */
   decisions: 0,
+  /** How often somebody has said that what parked calls wait for may have changed. */
+  wakes: 0,
   warnedOfLength: false,
 };
 

@@ -24,6 +24,7 @@ import {
   type DecideSignalInput,
   HEADER_LINEAGE,
   MEMO_CHAIN,
+  WAKE_SIGNAL,
 } from '../contracts/messages.js';
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, type Lineage } from './engine-state.js';
@@ -32,6 +33,7 @@ import { showEnd } from './show-chain.js';
 
 export const decideHoldUpdate = defineUpdate<DecideHoldResult, [DecideHoldInput]>(DECIDE_HOLD_UPDATE);
 export const decideHoldSignal = defineSignal<[DecideSignalInput]>(DECIDE_HOLD_SIGNAL);
+export const wakeSignal = defineSignal(WAKE_SIGNAL);
 
 /** Makes every workflow of a worker a chain that takes decisions and records its end. */
 export const interceptors = (): WorkflowInterceptors => ({ inbound: [inbound], outbound: [outbound] });
@@ -41,6 +43,9 @@ const inbound: WorkflowInboundCallsInterceptor = {
     inheritLineage(input);
     setHandler(decideHoldUpdate, decideHold, { validator: validateDecision });
     setHandler(decideHoldSignal, receiveSignal);
+    setHandler(wakeSignal, () => {
+      engineState.wakes += 1;
+    });
     try {
       const output = await next(input);
       await close({ ...chainRef(), state: 'completed', output: output ?? null });

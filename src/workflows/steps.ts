@@ -4,6 +4,7 @@ import {
   ActivityCancellationType,
   ActivityFailure,
   ApplicationFailure,
+  condition,
   isCancellation,
   log,
   proxyActivities,
@@ -11,6 +12,7 @@ import {
 } from '@temporalio/workflow';
 import {
   type ModelActivities,
+  PARKED,
   STEP_FAILURE,
   type StepCall,
   type StepFailureDetails,
@@ -51,7 +53,9 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
   // All in one function: another await between the activity and the chain would let branches that go on in the same
   // workflow task give their commands in another order than open chains have in their histories.
   try {
-    for (let round = 0; ; round += 1) {
+    for (let round = 0; ; ) {
+      // Counted before the store is asked: a wake that comes while it answers must not be lost.
+      const wakes = engineState.wakes;
       const outcome = await tryStep({
         ...chainRef(),
         step,
@@ -67,8 +71,13 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
         take(engineState.finishedSteps, step);
         return outcome.result;
       }
+      if ('parked' in outcome) {
+        await condition(() => engineState.wakes > wakes);
+        continue;
+      }
       const { reason, message } = outcome.failure;
       await waitAtHold({ holdId: holdIdOf(step, call, round), kind: 'failure', reason, step, call, message });
+      round += 1;
     }
   } finally {
     engineState.openSteps.delete(name);
@@ -88,7 +97,10 @@ function hashCall(input: unknown, continues: string | undefined): string {
   return bytesToHex(sha256(utf8ToBytes(JSON.stringify([engineState.generation, continues ?? null, input]))));
 }
 
-type Outcome = { readonly result: StepResult<unknown> } | { readonly failure: StepFailureDetails };
+type Outcome =
+  | { readonly result: StepResult<unknown> }
+  | { readonly failure: StepFailureDetails }
+  | { readonly parked: true };
 
 async function tryStep(call: StepCall): Promise<Outcome> {
   const { input: _, ...planned } = call;
@@ -96,10 +108,12 @@ async function tryStep(call: StepCall): Promise<Outcome> {
   if (plan.tenant !== undefined) showTenant(plan.tenant);
   if (plan.kind === 'reuse') return { result: plan.result };
   if (plan.kind === 'hold') return { failure: plan };
+  if (plan.kind === 'parked') return { parked: true };
   try {
     return { result: await callModel(call, plan) };
   } catch (error) {
     if (isCancellation(error)) throw error;
+    if (isParked(error)) return { parked: true };
     return { failure: failureOf(error) };
   }
 }
@@ -124,6 +138,11 @@ function callModel(call: StepCall, plan: Extract<StepPlan, { kind: 'call' }>): P
     summary: plan.summary,
   });
   return holdfastCallModel(call);
+}
+
+function isParked(error: unknown): boolean {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof ApplicationFailure && cause.type === PARKED;
 }
 
 function failureOf(error: unknown): StepFailureDetails {

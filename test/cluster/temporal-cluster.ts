@@ -128,7 +128,11 @@ export class TemporalCluster {
   async startWorker(model: string): Promise<ClusterPart> {
     const port = await findFreePort();
     // What the simulated Claude allows.
-    const limits = { HOLDFAST_REQUESTS_PER_MINUTE: '1000', HOLDFAST_TOKENS_PER_MINUTE: '540000' };
+    const limits = {
+      HOLDFAST_REQUESTS_PER_MINUTE: '1000',
+      HOLDFAST_INPUT_TOKENS_PER_MINUTE: '450000',
+      HOLDFAST_OUTPUT_TOKENS_PER_MINUTE: '90000',
+    };
     const addresses = { ANTHROPIC_BASE_URL: model, HOLDFAST_METRICS_ADDRESS: `127.0.0.1:${port}` };
     return this.#startPart('worker', port, { ...limits, ANTHROPIC_API_KEY: 'simulated' }, addresses);
   }

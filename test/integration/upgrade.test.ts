@@ -10,6 +10,7 @@ import { HoldfastClient } from '../../src/client/holdfast-client.js';
 import { linkTemporal } from '../../src/client/temporal-link.js';
 import { loadConfig } from '../../src/config/index.js';
 import type { Application } from '../../src/contracts/chain-definition.js';
+import { DEFAULT_QUOTA } from '../../src/contracts/quotas.js';
 import type { NamedHistory } from '../../src/replay/read-history.js';
 import { replayHistories } from '../../src/replay/replay-histories.js';
 import { openStore } from '../../src/store/database.js';
@@ -71,7 +72,12 @@ const prompts = (state: ScriptedCall['state'], pattern: RegExp) =>
 async function startVersion(version: 1 | 2) {
   const config = {
     ...(await loadConfig({ env: {}, cwd: directory })),
-    quota: { requestsPerMinute: 1_000_000, tokensPerMinute: 1_000_000_000 },
+    quota: {
+      ...DEFAULT_QUOTA,
+      requestsPerMinute: 1_000_000,
+      inputTokensPerMinute: 1_000_000_000,
+      outputTokensPerMinute: 1_000_000_000,
+    },
     deployment: { name: DEPLOYMENT, buildId: `v${version}` },
   };
   const targets = { temporal: { address: environment.address, namespace: 'default' }, databaseUrl };

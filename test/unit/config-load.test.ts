@@ -5,9 +5,11 @@ import {
   type LoadConfigOptions,
   loadConfig,
   quotaGroupOf,
+  quotaOf,
   stackEnvironment,
 } from '../../src/config/index.js';
 import { DEFAULT_LANE_POLICIES } from '../../src/contracts/lanes.js';
+import { DEFAULT_QUOTA } from '../../src/contracts/quotas.js';
 import { directoryWith, refused } from './config-directory.js';
 
 /** Loads in an empty directory and environment, so that the machine of the test plays no part. */
@@ -24,7 +26,14 @@ test('everything has a default, and every part is embedded', async () => {
     model: { kind: 'simulated' },
     ports: {},
     http: { host: '127.0.0.1', uiOrigins: [] },
-    quota: { requestsPerMinute: 1_000, tokensPerMinute: 540_000 },
+    quota: {
+      requestsPerMinute: 1_000,
+      inputTokensPerMinute: 450_000,
+      outputTokensPerMinute: 90_000,
+      burstSeconds: 5,
+      countCacheReads: false,
+    },
+    quotas: {},
     quotaGroups: {
       'claude-sonnet-5-5': 'claude-sonnet-5-5',
       'claude-haiku-5-5': 'claude-haiku-5-5',
@@ -91,8 +100,12 @@ describe('precedence', () => {
       'holdfast.config.mjs':
         'export default { quota: { requestsPerMinute: 7 }, lanes: { fast: { retries: 1, concurrency: 9 } } };',
     });
-    const config = await load({ HOLDFAST_TOKENS_PER_MINUTE: '8', HOLDFAST_FAST_RETRIES: '5' }, { cwd });
-    expect(config.quota).toEqual({ requestsPerMinute: 7, tokensPerMinute: 8 });
+    const config = await load({ HOLDFAST_OUTPUT_TOKENS_PER_MINUTE: '8', HOLDFAST_FAST_RETRIES: '5' }, { cwd });
+    expect(config.quota).toMatchObject({
+      requestsPerMinute: 7,
+      inputTokensPerMinute: 450_000,
+      outputTokensPerMinute: 8,
+    });
     expect(config.lanes.fast).toEqual({ retries: 5, initialDelayMs: 1_000, concurrency: 9 });
     expect(config.lanes.heavy).toEqual(DEFAULT_LANE_POLICIES.heavy);
   });
@@ -114,7 +127,8 @@ describe('variables', () => {
     ['HOLDFAST_HTTP_TOKEN', 'sixteen-letters!', { http: { token: 'sixteen-letters!' } }],
     ['HOLDFAST_UI_ORIGINS', 'http://a:1, https://b', { http: { uiOrigins: ['http://a:1', 'https://b'] } }],
     ['HOLDFAST_REQUESTS_PER_MINUTE', '5', { quota: { requestsPerMinute: 5 } }],
-    ['HOLDFAST_TOKENS_PER_MINUTE', '5', { quota: { tokensPerMinute: 5 } }],
+    ['HOLDFAST_INPUT_TOKENS_PER_MINUTE', '5', { quota: { inputTokensPerMinute: 5 } }],
+    ['HOLDFAST_OUTPUT_TOKENS_PER_MINUTE', '5', { quota: { outputTokensPerMinute: 5 } }],
     ['HOLDFAST_FAST_RETRIES', '0', { lanes: { fast: { retries: 0 } } }],
     ['HOLDFAST_FAST_INITIAL_DELAY_MS', '5', { lanes: { fast: { initialDelayMs: 5 } } }],
     ['HOLDFAST_FAST_CONCURRENCY', '5', { lanes: { fast: { concurrency: 5 } } }],
@@ -148,7 +162,7 @@ describe('variables', () => {
     ['HOLDFAST_FAST_CONCURRENCY', '0', 'HOLDFAST_FAST_CONCURRENCY is "0": expected at least 1.'],
     ['HOLDFAST_CALL_TIMEOUT_MS', '99999999999', 'expected at most 2147483647.'],
     ['HOLDFAST_MODEL_PORT', '70000', 'HOLDFAST_MODEL_PORT is "70000": expected at most 65535.'],
-    ['HOLDFAST_TOKENS_PER_MINUTE', '0x10', 'expected a number.'],
+    ['HOLDFAST_INPUT_TOKENS_PER_MINUTE', '0x10', 'expected a number.'],
     ['HOLDFAST_HTTP_HOST', 'http://h', 'HOLDFAST_HTTP_HOST is "http://h": expected an address or a host name.'],
     ['HOLDFAST_HTTP_TOKEN', 'short-secret', 'HOLDFAST_HTTP_TOKEN: expected at least 16 characters.'],
     ['HOLDFAST_UI_ORIGINS', 'http://a:1/', 'HOLDFAST_UI_ORIGINS is "http://a:1/": expected origins like'],
@@ -214,10 +228,7 @@ describe('the model', () => {
   });
 
   test('has the plain quota unless it is simulated', async () => {
-    expect((await load({ ANTHROPIC_API_KEY: 'sk-1' })).quota).toEqual({
-      requestsPerMinute: 60,
-      tokensPerMinute: 90_000,
-    });
+    expect((await load({ ANTHROPIC_API_KEY: 'sk-1' })).quota).toEqual(DEFAULT_QUOTA);
   });
 });
 
@@ -230,6 +241,15 @@ test('a model is in its own quota group, a configured one, or the default one', 
     quotaGroupOf(config, model),
   );
   expect(groups).toEqual(['claude-sonnet-5-5', 'shared', 'shared', 'default', 'default']);
+});
+
+test('a quota group has the limits that are said of it, and the others of all groups', async () => {
+  const cwd = directoryWith({
+    'holdfast.config.mjs': 'export default { quotas: { shared: { burstSeconds: 2, requestsPerMinute: 3 } } };',
+  });
+  const config = await load({ HOLDFAST_REQUESTS_PER_MINUTE: '9' }, { cwd });
+  expect(quotaOf(config, 'shared')).toEqual({ ...config.quota, burstSeconds: 2, requestsPerMinute: 3 });
+  expect(quotaOf(config, 'constructor')).toEqual({ ...config.quota, requestsPerMinute: 9 });
 });
 
 describe('describeConfig', () => {

@@ -105,7 +105,7 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
         };
       }
       const { tenant, priority } = chain;
-      return { tenant, ...planCall(call, { tenant, priority }, steps, routing) };
+      return { tenant, ...planCall(call, { tenant, weight: 1, priority }, steps, routing) };
     },
 
     async holdfastOpenHold(hold) {

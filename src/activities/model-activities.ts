@@ -1,4 +1,4 @@
-import { Context } from '@temporalio/activity';
+import { activityInfo, Context } from '@temporalio/activity';
 import type { ModelActivities, StepCall } from '../contracts/activities.js';
 import type { StepResult } from '../contracts/steps.js';
 import { callingChain } from './engine-activities.js';
@@ -8,6 +8,8 @@ import { createStepRunner, type StepRunnerDependencies } from './step-runner.js'
 export interface ModelActivityDependencies extends StepRunnerDependencies {
   /** A heartbeat goes out three times in this time, in milliseconds. */
   readonly heartbeatTimeoutMs: number;
+  /** Told that a call from this task queue no longer waits for its turn; returns what is told its end. */
+  readonly onPassed: (taskQueue: string) => () => void;
 }
 
 /** One running step call of this process, and those who wait for it. */
@@ -18,6 +20,9 @@ interface Flight {
   wantedBy: number;
   /** Whether a model call is open or its answer is being written: then it goes on whoever wants it. */
   paying: boolean;
+  passed: boolean;
+  /** To be told when it no longer waits for its turn. */
+  readonly onPassed: Set<() => void>;
 }
 
 /**
@@ -40,10 +45,14 @@ export function createModelActivities(dependencies: ModelActivityDependencies): 
       onPaying: (paying) => {
         flight.paying = paying;
       },
+      onPassed: () => {
+        flight.passed = true;
+        for (const told of flight.onPassed) told();
+      },
     };
     // Begun a moment later, since it may call onPaying.
     const result = Promise.resolve().then(() => start(watch).finally(land));
-    const flight: Flight = { result, abort, wantedBy: 0, paying: false };
+    const flight: Flight = { result, abort, wantedBy: 0, paying: false, passed: false, onPassed: new Set() };
     flights.set(key, flight);
     return flight;
   }
@@ -74,11 +83,21 @@ export function createModelActivities(dependencies: ModelActivityDependencies): 
       };
       if (context.cancellationSignal.aborted) onCancel();
       context.cancellationSignal.addEventListener('abort', onCancel, { once: true });
+      let end: (() => void) | undefined;
+      const { taskQueue } = activityInfo();
+      const onPassed = (): void => {
+        end ??= dependencies.onPassed(taskQueue);
+      };
+      flight.onPassed.add(onPassed);
+      // One that joins another takes no turn of its own.
+      if (flight.passed || flight.wantedBy > 1) onPassed();
       const heartbeat = setInterval(() => context.heartbeat(), dependencies.heartbeatTimeoutMs / 3);
       try {
         return await flight.result;
       } finally {
         clearInterval(heartbeat);
+        flight.onPassed.delete(onPassed);
+        end?.();
         leave();
         context.cancellationSignal.removeEventListener('abort', onCancel);
       }

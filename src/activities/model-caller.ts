@@ -1,5 +1,5 @@
 import { CancelledFailure } from '@temporalio/common';
-import { type QuotaGate, QuotaWaitError, type Reservation } from '../admission/quota-gate.js';
+import { QuotaTooSmallError, QuotaWaitError, type Reservation, type SharedQuota } from '../admission/shared-quota.js';
 import type { StepCall } from '../contracts/activities.js';
 import type { Lane, LanePolicy } from '../contracts/lanes.js';
 import {
@@ -9,6 +9,7 @@ import {
   type ModelResponse,
   type TokenUsage,
 } from '../contracts/models.js';
+import type { QuotaUse } from '../contracts/quotas.js';
 import { REASONS, type ReasonCode } from '../contracts/reasons.js';
 import { type AttemptRow, endAttempt, openAttempt, succeedAttempt } from '../store/attempts.js';
 import type { ChainHead } from '../store/chains.js';
@@ -25,10 +26,15 @@ export interface ModelCallerDependencies {
   readonly worker: number;
   readonly routing: StepRouting;
   readonly lanes: Readonly<Record<Lane, LanePolicy>>;
-  readonly gateOf: (quotaGroup: string) => QuotaGate;
+  readonly quota: SharedQuota;
+  /** Input tokens of a request, cached ones included. */
   readonly estimate: (request: ModelRequest, step: string) => number;
-  /** Told the true input tokens of a request that was estimated. */
-  readonly learn: (request: ModelRequest, step: string, usage: TokenUsage) => void;
+  /** What a request will take from its quota. */
+  readonly forecast: (request: ModelRequest, step: string) => QuotaUse;
+  /** Told what a call truly used, and how long its step's input was. */
+  readonly learn: (request: ModelRequest, step: string, usage: TokenUsage, inputLength: number | undefined) => void;
+  /** What of a call's usage counts against the quota of its model. */
+  readonly countedUse: (model: string, usage: TokenUsage) => QuotaUse;
   /** Refuses, with a message, what cannot fit the model's context. */
   readonly checkContext: (request: ModelRequest, estimate: number, signal: AbortSignal) => Promise<string | undefined>;
   readonly costMicroUsd: (model: string, usage: TokenUsage) => number | null;
@@ -52,6 +58,8 @@ export interface StepWatch {
   readonly signal: AbortSignal;
   /** Told when a model call is open, and when its end has been written. */
   readonly onPaying: (paying: boolean) => void;
+  /** Told when it no longer waits for its turn: it has been admitted, or waits for something other than the quota. */
+  readonly onPassed: () => void;
 }
 
 /** The call is open elsewhere, or has succeeded meanwhile: to be looked at again. */
@@ -81,7 +89,7 @@ const RATE_LIMIT_WAIT_MS = 1_000;
 
 /** Makes single model calls: quota, attempt row, call, bill. Never retries; it says who should, and when. */
 export function createModelCaller(dependencies: ModelCallerDependencies): ModelCaller {
-  const { store, model, routing } = dependencies;
+  const { store, model, routing, quota } = dependencies;
 
   async function reachingStore<Result>(query: () => Promise<Result>): Promise<Result> {
     try {
@@ -106,19 +114,31 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     }
   }
 
-  async function reserve(quotaGroup: string, tokens: number, options: CallToMake): Promise<Reservation> {
-    const { call, chain, watch } = options;
+  async function reserve(group: string, options: CallToMake): Promise<Reservation> {
+    const { call, chain, request, watch } = options;
     const { signal } = watch;
     const startedAt = Date.now();
     try {
-      const priority = call.priority ?? chain.priority;
-      const gate = dependencies.gateOf(quotaGroup);
-      return await gate.reserve({ tokens, priority, maxWaitMs: routing.quotaWaitMs, signal });
+      const reservation = await reachingStore(() =>
+        quota.reserve({
+          ...dependencies.forecast(request, call.step),
+          group,
+          chain: chain.id,
+          step: call.step,
+          priority: call.priority ?? chain.priority,
+          ownPriority: call.priority !== undefined,
+          maxWaitMs: routing.quotaWaitMs,
+          signal,
+        }),
+      );
+      watch.onPassed();
+      return reservation;
     } catch (error) {
       if (error instanceof QuotaWaitError) throw tryAgain('quota_wait', error.message, error.retryAfterMs);
+      if (error instanceof QuotaTooSmallError) throw stepFailure('quota_too_small', error.message);
       throw cancelled(signal, error);
     } finally {
-      noteQuotaWait(quotaGroup, Date.now() - startedAt);
+      noteQuotaWait(group, Date.now() - startedAt);
     }
   }
 
@@ -161,6 +181,10 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     });
   }
 
+  function countedUse(model: string, usage: TokenUsage | undefined): QuotaUse {
+    return usage === undefined ? { input: 0, output: 0 } : dependencies.countedUse(model, usage);
+  }
+
   function billOf(options: CallToMake, usage: TokenUsage | undefined, requestId: string | null | undefined) {
     return {
       usage,
@@ -170,11 +194,11 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
   }
 
   /** Records a failed call and says what comes next: the hold, or another try after the delay that fits. */
-  async function failed(attempt: number, error: ModelCallError, gate: QuotaGate, options: CallToMake): Promise<Error> {
+  async function failed(attempt: number, error: ModelCallError, group: string, options: CallToMake): Promise<Error> {
     const { reason, message, details } = error;
     const rateLimited = reason === 'rate_limit';
     const permanent = REASONS[reason].permanence === 'permanent';
-    if (rateLimited) gate.close(details.retryAfterMs ?? RATE_LIMIT_WAIT_MS);
+    if (rateLimited) await keepWriting(() => quota.close(group, details.retryAfterMs ?? RATE_LIMIT_WAIT_MS));
     await end(attempt, options, {
       ...billOf(options, details.usage, details.requestId),
       state: 'failed',
@@ -196,8 +220,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     const tooLarge = await dependencies.checkContext(request, estimate, signal);
     if (tooLarge !== undefined) throw stepFailure('context_too_large', tooLarge);
     const quotaGroup = routing.quotaGroupOf(request.model);
-    const gate = dependencies.gateOf(quotaGroup);
-    const reservation = await reserve(quotaGroup, estimate + request.maxTokens, options);
+    const reservation = await reserve(quotaGroup, options);
     const attempt = await reachingStore(() => open(quotaGroup, options)).catch((error: unknown) => {
       reservation.release();
       throw error;
@@ -212,14 +235,19 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     try {
       const timeoutMs = prepared.step.timeoutMs ?? routing.callTimeoutMs;
       response = await observeCall(model, request, () =>
-        model.call(request, { signal, timeoutMs, step: stepCall.step }),
+        model.call(request, {
+          signal,
+          timeoutMs,
+          step: stepCall.step,
+          onQuota: (reading) => reservation.observe(reading),
+        }),
       );
     } catch (error) {
       const failure = error instanceof ModelCallError ? error : undefined;
-      reservation.settle(totalTokens(failure?.details.usage));
-      if (failure !== undefined) throw await failed(attempt, failure, gate, options);
+      reservation.settle(countedUse(request.model, failure?.details.usage));
+      if (failure !== undefined) throw await failed(attempt, failure, quotaGroup, options);
       // A port that breaks its promise: counted like every other failure, or it would be tried without end.
-      if (!signal.aborted) throw await failed(attempt, unforeseen(error), gate, options);
+      if (!signal.aborted) throw await failed(attempt, unforeseen(error), quotaGroup, options);
       await end(attempt, options, {
         ...billOf(options, undefined, null),
         state: 'cancelled',
@@ -229,8 +257,8 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       });
       throw cancelled(signal, error);
     }
-    reservation.settle(totalTokens(response.usage));
-    dependencies.learn(request, stepCall.step, response.usage);
+    reservation.settle(countedUse(request.model, response.usage));
+    dependencies.learn(request, stepCall.step, response.usage, stepCall.inputLength);
     const bill = billOf(options, response.usage, response.requestId);
     return {
       response,
@@ -251,11 +279,6 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
 
 function unforeseen(error: unknown): ModelCallError {
   return new ModelCallError('unknown', error instanceof Error ? error.message : String(error), { cause: error });
-}
-
-function totalTokens(usage: TokenUsage | undefined): number {
-  if (usage === undefined) return 0;
-  return usage.inputTokens + usage.cacheWrite5mTokens + usage.cacheWrite1hTokens + usage.outputTokens;
 }
 
 function cancelled(signal: AbortSignal, error: unknown): unknown {

@@ -1,17 +1,25 @@
 import type { PlannedCall, StepPlan } from '../contracts/activities.js';
 import type { Lane } from '../contracts/lanes.js';
-import { PRIORITY_KEY, type Priority } from '../contracts/priority.js';
+import { type Priority, priorityKeyOf } from '../contracts/priority.js';
 import { modelTaskQueue } from '../contracts/queues.js';
 import type { AnyStep, StepRegistry } from '../contracts/steps.js';
 
 /** Default of a step's `maxTokens`. Current models think before they answer, and that counts. */
 export const DEFAULT_MAX_TOKENS = 4_096;
 
-/** See the quota gate: who is first in line stays until the bucket has filled, which takes a minute at most. */
-const FIRST_IN_LINE_MS = 60_000;
+/** What a call loses at most before and after its wait and its call: the store may be away for a while. */
+const SLACK_MS = 60_000;
+
+/**
+ * A call that costs this part of a minute's quota has its tenant's own weight; one that costs twice as much has half of it.
+ * Temporal's fairness counts tasks, so that weights by cost make it count what the tasks cost.
+ */
+const REFERENCE_COST = 1 / 60;
 
 export interface StepRouting {
   readonly quotaGroupOf: (model: string) => string;
+  /** What a call is expected to take of its group: the largest part of any of its limits, in minutes. */
+  readonly costOf: (call: PlannedCall, step: AnyStep) => number;
   /** A model activity that shows no sign of life for so long, in milliseconds, is given to another worker. */
   readonly heartbeatTimeoutMs: number;
   /** Default of a step's `timeoutMs`. */
@@ -27,7 +35,7 @@ export function laneOf(step: AnyStep): Lane {
 /** Decides where a call goes and under which limits; a hold when no worker could make it. */
 export function planCall(
   call: PlannedCall,
-  chain: { readonly tenant: string; readonly priority: Priority },
+  chain: { readonly tenant: string; readonly weight: number; readonly priority: Priority },
   steps: StepRegistry,
   routing: StepRouting,
 ): StepPlan {
@@ -45,12 +53,13 @@ export function planCall(
   return {
     kind: 'call',
     taskQueue: modelTaskQueue(routing.quotaGroupOf(step.model), laneOf(step)),
-    // A wait (and a minute more for the first in line) and a call, twice: a call and its repair run in one activity.
-    startToCloseMs: 2 * (routing.quotaWaitMs + FIRST_IN_LINE_MS + callMs),
+    // A wait and a call, twice: a call and its repair run in one activity.
+    startToCloseMs: 2 * (routing.quotaWaitMs + SLACK_MS + callMs),
     heartbeatMs: routing.heartbeatTimeoutMs,
-    priorityKey: PRIORITY_KEY[priority],
+    priorityKey: priorityKeyOf(priority, call.begun ?? false),
     fairnessKey: chain.tenant,
-    fairnessWeight: 1,
+    // Temporal's own bounds.
+    fairnessWeight: Math.min(1_000, Math.max(0.001, (chain.weight * REFERENCE_COST) / routing.costOf(call, step))),
     summary: `${call.step} ${call.call}: ${step.model}, ${priority}`,
   };
 }

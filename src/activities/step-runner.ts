@@ -77,7 +77,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     if (step === undefined) throw stepFailure('unsupported_step', `This worker has no step ${call.step}.`);
     const key = journalKey(workflow.id, call);
     const [chain, past] = await caller.reachingStore(() =>
-      Promise.all([runningChain(store, call, workflow), pastAttempts(key, step, watch.signal)]),
+      Promise.all([runningChain(store, call, workflow), pastAttempts(key, step, watch)]),
     );
     return observeStep(call, chain, () => runFor(chain, past, step, call, workflow.runId, watch));
   }
@@ -111,7 +111,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
   }
 
   /** The success of a call, or its attempts, once none of them is open any more. */
-  async function pastAttempts(key: JournalKey, step: AnyStep, signal: AbortSignal): Promise<PastAttempts> {
+  async function pastAttempts(key: JournalKey, step: AnyStep, { signal, onPassed }: StepWatch): Promise<PastAttempts> {
     for (;;) {
       const attempts = await listAttempts(store, key);
       const success = attempts.findLast(({ state }) => state === 'succeeded');
@@ -125,6 +125,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
       }
       if (!openElsewhere) continue;
       signal.throwIfAborted();
+      onPassed();
       await new Promise((resolve) => setTimeout(resolve, OPEN_ELSEWHERE_POLL_MS));
     }
   }

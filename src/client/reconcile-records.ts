@@ -3,7 +3,7 @@ import { decodeArrayFromPayloads } from '@temporalio/common/lib/internal-non-wor
 import { STEP_FAILURE } from '../contracts/activities.js';
 import { DEFAULT_TENANT } from '../contracts/chains.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput, MEMO_CHAIN } from '../contracts/messages.js';
-import { DEFAULT_PRIORITY, PRIORITIES, PRIORITY_KEY } from '../contracts/priority.js';
+import { DEFAULT_PRIORITY, PRIORITIES, priorityKeyOf } from '../contracts/priority.js';
 import { ENGINE_TASK_QUEUE } from '../contracts/queues.js';
 import { isReasonCode } from '../contracts/reasons.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
@@ -320,7 +320,7 @@ async function restoreRow(
     id,
     type: workflow.type,
     tenant: memo.tenant ?? DEFAULT_TENANT,
-    priority: PRIORITIES.find((priority) => PRIORITY_KEY[priority] === priorityKey) ?? DEFAULT_PRIORITY,
+    priority: PRIORITIES.find((priority) => priorityKeyOf(priority, false) === priorityKey) ?? DEFAULT_PRIORITY,
     key: memo.key ?? null,
     title: memo.title ?? null,
     input: input === undefined ? null : JSON.stringify(input),

@@ -43,6 +43,7 @@ const quota = z.strictObject({
     .positive('expected more than 0')
     .max(60, 'expected at most 60')
     .optional(),
+  lowShare: z.number('expected a number').min(0, 'expected at least 0').max(0.5, 'expected at most 0.5').optional(),
   countCacheReads: z.boolean('expected true or false').optional(),
 });
 const object = z.custom<Readonly<Record<string, unknown>>>(

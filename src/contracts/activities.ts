@@ -19,6 +19,8 @@ export interface StepCall extends StepCallId, ChainRef {
   /** The how-manieth call of this step in the chain, from 1: for people; the journal does not use it. */
   readonly call: number;
   readonly input: unknown;
+  /** Characters of the input as JSON, by which its cost is estimated. Absent in calls of version 0.2.0. */
+  readonly inputLength?: number;
   /** Address of the last turn of the conversation to go on with. */
   readonly continues?: string;
   readonly priority?: Priority;
@@ -28,8 +30,6 @@ export interface StepCall extends StepCallId, ChainRef {
 
 /** A call as it is planned: what it says does not matter, and may be large. */
 export interface PlannedCall extends Omit<StepCall, 'input'> {
-  /** Characters of the input as JSON, by which its cost is estimated. Absent in calls of version 0.2.0. */
-  readonly inputLength?: number;
   /** Whether the chain has finished a step before: what has been begun is finished before something new begins. */
   readonly begun?: boolean;
 }

@@ -63,8 +63,6 @@ export interface ModelResponse {
   readonly stopReason: 'end_turn' | 'max_tokens' | 'refusal' | 'other';
   readonly usage: TokenUsage;
   readonly requestId: string | null;
-  /** The state of the quota that the answer brought along. Absent when the provider says nothing of it. */
-  readonly quota?: QuotaReading;
 }
 
 export interface ModelCallOptions {
@@ -74,6 +72,8 @@ export interface ModelCallOptions {
   readonly timeoutMs: number;
   /** Name of the step that calls, for those who watch or script the calls; no provider is told. */
   readonly step?: string;
+  /** Called with the state of the quota as soon as the provider tells it, with an answer or a refusal. */
+  readonly onQuota?: (reading: QuotaReading) => void;
   /** Called on each sign of life of the stream. */
   readonly onProgress?: () => void;
 }
@@ -103,8 +103,6 @@ export class ModelCallError extends Error {
       readonly requestId?: string | null;
       /** What the failed call cost, as far as the provider said before it failed. */
       readonly usage?: TokenUsage;
-      /** The state of the quota that the refusal brought along. */
-      readonly quota?: QuotaReading;
       readonly cause?: unknown;
     } = {},
   ) {

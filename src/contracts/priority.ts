@@ -4,10 +4,15 @@ export type Priority = (typeof PRIORITIES)[number];
 export const DEFAULT_PRIORITY: Priority = 'normal';
 
 /**
- * Temporal's priority key of a class. Temporal knows 1 (first) to 5, with 3 as its default: 2 and 4 stay free so that
- * work which bypasses Holdfast can be put above or below ours without touching it.
+ * Temporal's priority key of a call, 1 (first) to 5. Within a class the chains that have finished a step come before those
+ * that have not: what has been begun is finished first. Otherwise all chains of a long backlog would end together at its
+ * end.
  */
-export const PRIORITY_KEY: Readonly<Record<Priority, number>> = { high: 1, normal: 3, low: 5 };
+export function priorityKeyOf(priority: Priority, begun: boolean): number {
+  if (priority === 'high') return 1;
+  if (priority === 'normal') return begun ? 2 : 3;
+  return begun ? 4 : 5;
+}
 
 export function isPriority(value: unknown): value is Priority {
   return PRIORITIES.includes(value as Priority);

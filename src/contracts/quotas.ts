@@ -5,6 +5,8 @@ export interface QuotaLimits {
   readonly outputTokensPerMinute: number;
   /** What may be taken at once after a pause, in seconds of the rate. A provider does not say it. */
   readonly burstSeconds: number;
+  /** Part of the quota that waiting work of class `low` gets even when there is more urgent work; 0 for none. */
+  readonly lowShare: number;
   /** Whether input tokens that are read from the provider's cache count. */
   readonly countCacheReads: boolean;
 }
@@ -15,6 +17,7 @@ export const DEFAULT_QUOTA: QuotaLimits = {
   inputTokensPerMinute: 90_000,
   outputTokensPerMinute: 18_000,
   burstSeconds: 5,
+  lowShare: 0,
   countCacheReads: false,
 };
 

@@ -17,8 +17,13 @@ export const REASONS = {
   },
   quota_wait: {
     permanence: 'transient',
-    meaning: 'The local quota gate had no room for the call in time.',
-    suggestedAction: 'Wait, or raise the configured requests and tokens per minute.',
+    meaning: 'The quota of the group had no room for the call within a minute.',
+    suggestedAction: 'Wait: the call keeps its class and is tried again.',
+  },
+  quota_too_small: {
+    permanence: 'permanent',
+    meaning: 'The call needs more tokens than its quota group allows in a whole minute.',
+    suggestedAction: 'Shorten the input, or configure the limits that the account really has.',
   },
   overloaded: {
     permanence: 'transient',

@@ -1,7 +1,7 @@
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { MEMO_CHAIN } from '../contracts/messages.js';
-import { PRIORITY_KEY } from '../contracts/priority.js';
+import { priorityKeyOf } from '../contracts/priority.js';
 import { ENGINE_TASK_QUEUE } from '../contracts/queues.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
 import { type ChainHead, type ChainRow, findChainHead, markStarted, wasClosedBeforeStart } from '../store/chains.js';
@@ -44,7 +44,7 @@ export async function startWorkflow(temporal: Client, row: ChainRow): Promise<st
       taskQueue: ENGINE_TASK_QUEUE,
       args: row.input === null ? [] : [JSON.parse(row.input)],
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
-      priority: { priorityKey: PRIORITY_KEY[row.priority], fairnessKey: row.tenant },
+      priority: { priorityKey: priorityKeyOf(row.priority, false), fairnessKey: row.tenant },
       typedSearchAttributes: [
         { key: stateKey, value: 'running' },
         { key: tenantKey, value: row.tenant },

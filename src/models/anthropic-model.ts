@@ -4,6 +4,7 @@ import { AnswerReader } from './answer-reader.js';
 import { buildPrompt, buildRequest } from './build-request.js';
 import { CallLimits } from './call-limits.js';
 import { classifyFailure, type KnownOfCall } from './classify-failure.js';
+import { readQuotaHeaders } from './quota-headers.js';
 
 export interface AnthropicModelOptions {
   /** Sent as `Authorization: Bearer`. It never appears in errors. */
@@ -73,6 +74,8 @@ export function createAnthropicModel(options: AnthropicModelOptions): ModelPort 
       return within(callOptions, known, async (limits, sdkOptions) => {
         const watchBytes: Middleware = async (sent, next) => {
           const response = await next(sent);
+          const quota = readQuotaHeaders(response.headers);
+          if (quota !== undefined) callOptions.onQuota?.(quota);
           if (!response.ok) return response;
           requestId = response.headers.get('request-id');
           limits.alive();

@@ -34,6 +34,11 @@ export function estimateRequestTokens(request: ModelRequest): number {
   return estimateFrameTokens(request) + estimateTurnTokens(request.turns);
 }
 
+/** Input tokens of what a request shares with the call that it continues, estimated from its texts alone. */
+export function estimatePrefixTokens(request: ModelRequest): number {
+  return estimateFrameTokens(request) + estimateTurnTokens(request.turns.slice(0, -1));
+}
+
 /**
  * Estimates the input tokens of requests, and gets better by the true numbers that it is told. A request that continues
  * a conversation which was seen before costs what that one truly cost plus the estimate of the new text. Estimates are

@@ -202,3 +202,27 @@ export async function recordReuse({ db }: Store, success: AttemptRow, runId: str
     .onConflict((conflict) => conflict.doNothing())
     .execute();
 }
+
+/** How many of the latest attempts are looked at for {@link latestOutputs}. */
+const LATEST = 5_000;
+
+/** What the latest successful calls wrote, in tokens, oldest first. */
+export async function latestOutputs({ db }: Store): Promise<{ model: string; step: string; output: number }[]> {
+  return db
+    .selectFrom('attempt')
+    .select(['model', 'step', 'output_tokens as output'])
+    .where('id', '>', ({ selectFrom, fn, lit, eb }) =>
+      eb(
+        fn.coalesce(
+          selectFrom('attempt').select(({ fn }) => fn.max('id').as('last')),
+          lit(0),
+        ),
+        '-',
+        LATEST,
+      ),
+    )
+    .where('state', '=', 'succeeded')
+    .where('kind', '<>', 'reuse')
+    .orderBy('id')
+    .execute();
+}

@@ -2,6 +2,8 @@ import type { Client } from '@temporalio/client';
 import { sql } from 'kysely';
 import { sweep } from '../intake/sweep.js';
 import type { Store } from '../store/database.js';
+import { listLiveWorkers } from '../store/liveness.js';
+import { dropDeadClaims } from '../store/quotas.js';
 
 const SWEEPER_LOCK = 0x5_3ee9;
 const INTERVAL_MS = 1_000;
@@ -31,6 +33,7 @@ export function startSweeper(store: Store, temporal: Client, log: (message: stri
       try {
         const { started, closed, sent, problems } = await sweep(store, temporal, stopping.signal);
         for (const problem of problems) complain(problem);
+        await dropDeadClaims(store, await listLiveWorkers(store));
         if (started + closed + sent > 0) log(`sweeper: started ${started}, closed ${closed}, decisions sent ${sent}`);
       } finally {
         await sql`SELECT pg_advisory_unlock(${sql.lit(SWEEPER_LOCK)})`.execute(connection);

@@ -1,3 +1,4 @@
+import { DEFAULT_MAX_TOKENS } from '../activities/route-step.js';
 import type { HoldfastConfig } from '../config/index.js';
 import { quotaGroupOf, quotaOf } from '../config/index.js';
 import type { Application } from '../contracts/chain-definition.js';
@@ -8,6 +9,7 @@ import { contextWindowOf } from '../models/context-windows.js';
 import { TokenEstimator } from '../models/estimate-tokens.js';
 import { costMicroUsd } from '../models/prices.js';
 import { retryDelayMs } from '../models/retry-delay.js';
+import { countedInput, UsageForecast } from '../models/usage-forecast.js';
 import type { WorkerSettings } from './worker.js';
 
 /** How long a call waits for quota inside its activity, in milliseconds, before it goes back to the queue. */
@@ -32,20 +34,37 @@ export function workerSettings(
   model: ModelPort = modelOf(config),
 ): WorkerSettings {
   const estimator = new TokenEstimator();
+  const forecast = new UsageForecast(estimator);
+  const quotaOfModel = (name: string) => quotaOf(config, quotaGroupOf(config, name));
   return {
     ...targets,
     app,
     model,
     knowledge: {
       estimate: (request, step) => estimator.estimate(request, step),
-      learn: (request, step, usage) => estimator.learn(request, step, usage),
+      forecast: (request, step) => forecast.of(request, step, quotaOfModel(request.model).countCacheReads),
+      learn: (request, step, usage, inputLength) => {
+        const { countCacheReads } = quotaOfModel(request.model);
+        forecast.learn(request, step, usage, { inputLength, countCacheReads });
+        estimator.learn(request, step, usage);
+      },
+      remember: (calls) => forecast.remember(calls),
+      countedUse: (name, usage) => ({
+        input: countedInput(usage, quotaOfModel(name).countCacheReads),
+        output: usage.outputTokens,
+      }),
       checkContext: (request, estimate, signal) => checkContext(config, model, request, estimate, signal),
       costMicroUsd: (name, usage) => costMicroUsd(name, usage, config.prices),
       retryDelayMs: (policy, failures, retryAfterMs) => retryDelayMs(policy, failures, retryAfterMs),
     },
     routing: {
       quotaGroupOf: (name) => quotaGroupOf(config, name),
-      quotaGroups: Object.values(config.quotaGroups),
+      costOf: ({ step, inputLength = 0 }, { model: name, maxTokens = DEFAULT_MAX_TOKENS }) => {
+        const { requestsPerMinute, inputTokensPerMinute, outputTokensPerMinute } = quotaOfModel(name);
+        const { input, output } = forecast.ofInput(name, step, inputLength, maxTokens);
+        return Math.max(1 / requestsPerMinute, input / inputTokensPerMinute, output / outputTokensPerMinute);
+      },
+      quotaGroups: [...Object.values(config.quotaGroups), ...Object.keys(config.quotas)],
       heartbeatTimeoutMs: config.heartbeatTimeoutMs,
       callTimeoutMs: config.callTimeoutMs,
       quotaWaitMs: QUOTA_WAIT_MS,

@@ -3,7 +3,7 @@ import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker
 import { createEngineActivities } from '../activities/engine-activities.js';
 import { createModelActivities, type ModelActivityDependencies } from '../activities/model-activities.js';
 import type { StepRouting } from '../activities/route-step.js';
-import { QuotaGate } from '../admission/quota-gate.js';
+import { SharedQuota } from '../admission/shared-quota.js';
 import type { TemporalTarget } from '../client/temporal-link.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { HoldfastError } from '../contracts/errors.js';
@@ -13,13 +13,22 @@ import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, modelTaskQueue } from '../contr
 import type { QuotaLimits } from '../contracts/quotas.js';
 import { temporalUnreachable } from '../intake/temporal-unreachable.js';
 import { schemaForModel } from '../models/parse-output.js';
+import { latestOutputs } from '../store/attempts.js';
 import { openStore } from '../store/database.js';
 import { announceWorker } from '../store/liveness.js';
 import { migrate } from '../store/migrate.js';
 import { createPayloadCodec } from '../store/payload-codec.js';
 import { bundleWorkflows } from './bundle.js';
+import { LaneSlots } from './lane-slots.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { startSweeper } from './sweeper.js';
+
+/** A tuner names slots of all kinds; the queues of model calls have activities alone. */
+const UNUSED_SLOTS = {
+  workflowTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+  localActivityTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+  nexusTaskSlotSupplier: { type: 'fixed-size', numSlots: 1 },
+} as const;
 
 /** What a worker process needs to know. The command line makes it from the configuration. */
 export interface WorkerSettings {
@@ -30,8 +39,11 @@ export interface WorkerSettings {
   /** What the worker knows of models: estimates, contexts, prices, delays. */
   readonly knowledge: Pick<
     ModelActivityDependencies,
-    'estimate' | 'learn' | 'checkContext' | 'costMicroUsd' | 'retryDelayMs'
-  >;
+    'estimate' | 'forecast' | 'learn' | 'countedUse' | 'checkContext' | 'costMicroUsd' | 'retryDelayMs'
+  > & {
+    /** Told what the latest calls of earlier processes wrote, oldest first. */
+    readonly remember: (calls: readonly { model: string; step: string; output: number }[]) => void;
+  };
   readonly routing: StepRouting & {
     /** The quota groups that the configuration names; they are served whether or not a step uses them now. */
     readonly quotaGroups: readonly string[];
@@ -105,7 +117,20 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
         activities: { ...engine },
       }),
     ];
-    const gates = new Map<string, QuotaGate>();
+    const quota = new SharedQuota(store, identity.number);
+    const queues = servedQueues(app, routing);
+    for (const group of new Set(queues.map(({ group }) => group)))
+      await quota.configure(group, settings.quotaOf(group));
+    settings.knowledge.remember(await latestOutputs(store));
+    const slots = new Map(
+      queues.map(({ group, lane, taskQueue }) => [
+        taskQueue,
+        new LaneSlots(lanes[lane].concurrency, () => quota.hasRoom(group)),
+      ]),
+    );
+    quota.onRoom(() => {
+      for (const lane of slots.values()) lane.give();
+    });
     const activities = createModelActivities({
       ...settings.knowledge,
       store,
@@ -115,21 +140,16 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       routing,
       lanes,
       heartbeatTimeoutMs: routing.heartbeatTimeoutMs,
-      gateOf: (group) => {
-        const { requestsPerMinute, inputTokensPerMinute, outputTokensPerMinute } = settings.quotaOf(group);
-        const tokensPerMinute = inputTokensPerMinute + outputTokensPerMinute;
-        const gate = gates.get(group) ?? new QuotaGate({ requestsPerMinute, tokensPerMinute });
-        gates.set(group, gate);
-        return gate;
-      },
+      quota,
+      onPassed: (taskQueue) => slots.get(taskQueue)?.pass() ?? (() => {}),
     });
-    for (const [group, lane] of servedQueues(app, routing)) {
+    for (const [taskQueue, activityTaskSlotSupplier] of slots) {
       workers.push(
         await Worker.create({
           ...shared,
-          taskQueue: modelTaskQueue(group, lane),
+          taskQueue,
           activities: { ...activities },
-          maxConcurrentActivityTaskExecutions: lanes[lane].concurrency,
+          tuner: { ...UNUSED_SLOTS, activityTaskSlotSupplier },
         }),
       );
     }
@@ -212,10 +232,13 @@ function nativeOptions({ connection }: TemporalTarget): object {
  * All queues that a call can be routed to, by the present configuration or by an earlier version of a step: calls that
  * wait when a deploy moves their step to another model or lane must still be served.
  */
-function servedQueues(app: Application, { quotaGroupOf, quotaGroups }: WorkerSettings['routing']): [string, Lane][] {
+function servedQueues(
+  app: Application,
+  { quotaGroupOf, quotaGroups }: WorkerSettings['routing'],
+): { group: string; lane: Lane; taskQueue: string }[] {
   const groups = new Set([DEFAULT_QUOTA_GROUP, ...quotaGroups]);
   for (const step of Object.values(app.steps)) groups.add(quotaGroupOf(step.model));
-  return [...groups].flatMap((group) => LANES.map((lane): [string, Lane] => [group, lane]));
+  return [...groups].flatMap((group) => LANES.map((lane) => ({ group, lane, taskQueue: modelTaskQueue(group, lane) })));
 }
 
 /** Refuses steps that could only be found out by their first call. Throws `BAD_CONFIGURATION`. */

@@ -43,7 +43,8 @@ export function proxySteps<Registry extends StepRegistry>(): StepProxies<Registr
 async function runStep(step: string, input: unknown, options: StepOptions = {}): Promise<StepResult<unknown>> {
   const continues = options.continues?.conversation;
   // Named at once, in the order of the calls in the code, before anything is awaited.
-  const inputHash = hashCall(input, continues);
+  const json = JSON.stringify([engineState.generation, continues ?? null, input]);
+  const inputHash = bytesToHex(sha256(utf8ToBytes(json)));
   const occurrence = take(engineState.occurrences, `${step}:${inputHash}`);
   const call = take(engineState.calls, step) + 1;
   warnOfLongHistory();
@@ -64,6 +65,7 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
         call,
         round,
         input,
+        inputLength: json.length,
         ...(continues === undefined ? {} : { continues }),
         ...(options.priority === undefined ? {} : { priority: options.priority }),
       });
@@ -93,17 +95,14 @@ function warnOfLongHistory(): void {
   log.warn(`This chain's history has ${historyLength} events. Let it call continueAsNew before it reaches 50,000.`);
 }
 
-function hashCall(input: unknown, continues: string | undefined): string {
-  return bytesToHex(sha256(utf8ToBytes(JSON.stringify([engineState.generation, continues ?? null, input]))));
-}
-
 type Outcome =
   | { readonly result: StepResult<unknown> }
   | { readonly failure: StepFailureDetails }
   | { readonly parked: true };
 
 async function tryStep(call: StepCall): Promise<Outcome> {
-  const { input: _, ...planned } = call;
+  const { input: _, ...rest } = call;
+  const planned = { ...rest, begun: engineState.generation > 0 || Object.keys(engineState.finishedSteps).length > 0 };
   const plan = await callEngine('holdfastPlanStep', planned, `plan ${call.step}`);
   if (plan.tenant !== undefined) showTenant(plan.tenant);
   if (plan.kind === 'reuse') return { result: plan.result };

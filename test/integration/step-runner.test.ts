@@ -7,12 +7,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { z } from 'zod';
 import { createEngineActivities } from '../../src/activities/engine-activities.js';
 import { createModelActivities, type ModelActivityDependencies } from '../../src/activities/model-activities.js';
-import { QuotaGate } from '../../src/admission/quota-gate.js';
+import type { StepRouting } from '../../src/activities/route-step.js';
+import { SharedQuota } from '../../src/admission/shared-quota.js';
 import { defineStep } from '../../src/agents/define.js';
 import { attach } from '../../src/client/attach.js';
 import type { ModelActivities, StepCall } from '../../src/contracts/activities.js';
 import type { Attachment } from '../../src/contracts/attachments.js';
 import { DEFAULT_LANE_POLICIES } from '../../src/contracts/lanes.js';
+import { DEFAULT_QUOTA, type QuotaLimits } from '../../src/contracts/quotas.js';
 import type { StepResult } from '../../src/contracts/steps.js';
 import {
   type CallRecord,
@@ -79,6 +81,7 @@ let url: string;
 let store: Store;
 let claude: SimulatedClaude;
 let worker: WorkerIdentity;
+let shared: SharedQuota;
 
 beforeAll(async () => {
   url = await createDatabase();
@@ -88,6 +91,8 @@ beforeAll(async () => {
     startSimulatedClaude({ latency: { firstTokenMs: 5, msPerOutputToken: 0, msPerInputToken: 0 } }),
     announceWorker(store, url),
   ]);
+  shared = new SharedQuota(store, worker.number);
+  for (const model of ['claude-sonnet-5-5', 'claude-haiku-5-5']) await shared.configure(model, LIMITS);
 });
 afterAll(async () => {
   await worker.close();
@@ -102,10 +107,25 @@ const routing = {
   heartbeatTimeoutMs: 5_000,
   callTimeoutMs: 30_000,
   quotaWaitMs: 60_000,
+  costOf: () => 1 / 60,
 };
 
+const LIMITS: QuotaLimits = {
+  ...DEFAULT_QUOTA,
+  requestsPerMinute: 10_000,
+  inputTokensPerMinute: 10_000_000,
+  outputTokensPerMinute: 10_000_000,
+};
+
+/** Puts all models into a quota group of its own, which another test may not have closed. */
+async function ownGroup(limits = LIMITS): Promise<{ group: string; quota: SharedQuota; routing: StepRouting }> {
+  const group = `group-${randomUUID()}`;
+  const quota = new SharedQuota(store, worker.number);
+  await quota.configure(group, limits);
+  return { group, quota, routing: { ...routing, quotaGroupOf: () => group } };
+}
+
 function activitiesOf(overrides: Partial<ModelActivityDependencies> = {}): ModelActivities {
-  const gate = new QuotaGate({ requestsPerMinute: 10_000, tokensPerMinute: 10_000_000 });
   return createModelActivities({
     store,
     steps,
@@ -114,8 +134,11 @@ function activitiesOf(overrides: Partial<ModelActivityDependencies> = {}): Model
     routing,
     lanes: DEFAULT_LANE_POLICIES,
     heartbeatTimeoutMs: 5_000,
-    gateOf: () => gate,
+    quota: shared,
+    onPassed: () => () => {},
     estimate: () => 100,
+    forecast: () => ({ input: 100, output: 100 }),
+    countedUse: (_model, { inputTokens, outputTokens }) => ({ input: inputTokens, output: outputTokens }),
     learn: () => {},
     checkContext: async () => undefined,
     costMicroUsd: (model, usage) => (model === 'claude-haiku-5-5' ? null : costMicroUsd(model, usage)),
@@ -403,18 +426,23 @@ describe('transient failures', () => {
     claude.setFaults([{ kind: 'status', status: 429, retryAfter: 7, times: 6 }]);
     const chain = new Chain();
     for (let n = 0; n < 6; n += 1) {
-      // A gate of its own each time: the closed one would make the test wait.
-      const failure = await chain.failure(callOf());
+      // A group of its own each time: the closed one would make the test wait.
+      const failure = await chain.failure(callOf(), activitiesOf(await ownGroup()));
       expect(failure).toMatchObject({ type: 'rate_limit', nonRetryable: false });
       expect(Number(failure.nextRetryDelay)).toBeGreaterThanOrEqual(7_000);
     }
     await chain.run(callOf());
     expect((await chain.attempts()).filter(({ spent }) => spent)).toEqual([]);
 
-    const gate = new QuotaGate({ requestsPerMinute: 10, tokensPerMinute: 1_000 });
+    const own = await ownGroup();
     claude.setFaults([{ kind: 'status', status: 429, retryAfter: 90, times: 1 }]);
-    await new Chain().failure(callOf(), activitiesOf({ gateOf: () => gate }));
-    const waiting = gate.reserve({ tokens: 1, priority: 'high', maxWaitMs: 1, signal: new AbortController().signal });
+    await new Chain().failure(callOf(), activitiesOf(own));
+    // Another worker's part of the same quota.
+    const elsewhere = new SharedQuota(store, worker.number + 1);
+    await elsewhere.configure(own.group, LIMITS);
+    const signal = new AbortController().signal;
+    const place = { group: own.group, chain: 'c', step: 's', ownPriority: false, input: 1, output: 1 };
+    const waiting = elsewhere.reserve({ ...place, priority: 'high', maxWaitMs: 1, signal });
     await expect(waiting).rejects.toThrow('No room');
   });
 
@@ -577,10 +605,10 @@ describe('a call that another worker left open', () => {
   test('is one call also when both have waited for quota at the same time', async () => {
     const other = await announceWorker(store, url);
     const chain = new Chain();
-    const gate = new QuotaGate({ requestsPerMinute: 10_000, tokensPerMinute: 10_000_000 });
-    gate.close(300);
+    const own = await ownGroup();
+    await own.quota.close(own.group, 300);
     const results = await Promise.all(
-      [worker, other].map(({ number }) => chain.run(callOf(), activitiesOf({ worker: number, gateOf: () => gate }))),
+      [worker, other].map(({ number }) => chain.run(callOf(), activitiesOf({ ...own, worker: number }))),
     );
     expect(results[0]).toEqual(results[1]);
     expect(claude.calls()).toHaveLength(1);
@@ -628,18 +656,18 @@ describe('cancellation', () => {
 test('an activity that the server lost sight of while it waits for quota makes no call any more', async () => {
   const chain = new Chain();
   const environment = chain.environment();
-  const gate = new QuotaGate({ requestsPerMinute: 10_000, tokensPerMinute: 10_000_000 });
-  gate.close(60_000);
+  const own = await ownGroup();
+  await own.quota.close(own.group, 60_000);
   let waits = (): void => {};
   const waiting = new Promise<void>((resolve) => {
     waits = resolve;
   });
-  const reserve = gate.reserve.bind(gate);
-  gate.reserve = (options) => {
+  const reserve = own.quota.reserve.bind(own.quota);
+  own.quota.reserve = (options) => {
     waits();
     return reserve(options);
   };
-  const activities = activitiesOf({ gateOf: () => gate });
+  const activities = activitiesOf(own);
   const running = chain.run(callOf(), activities, environment).catch((error: unknown) => error);
   await waiting;
   environment.cancel('TIMED_OUT', new ActivityCancellationDetails({ timedOut: true }));

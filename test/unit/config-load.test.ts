@@ -31,6 +31,7 @@ test('everything has a default, and every part is embedded', async () => {
       inputTokensPerMinute: 450_000,
       outputTokensPerMinute: 90_000,
       burstSeconds: 5,
+      lowShare: 0,
       countCacheReads: false,
     },
     quotas: {},

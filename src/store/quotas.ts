@@ -1,0 +1,90 @@
+import { sql } from 'kysely';
+import type { QuotaLimits, QuotaReading, QuotaUse } from '../contracts/quotas.js';
+import type { Store } from './database.js';
+
+/** A place in the line of a group. */
+export interface QuotaPlace extends QuotaUse {
+  readonly group: string;
+  readonly chain: string;
+  readonly step: string;
+  readonly worker: number;
+  /** Of its class, 0 for the first one served. */
+  readonly rank: number;
+  /** Whether the step states its class itself: then that of its chain does not change it. */
+  readonly ownPriority: boolean;
+}
+
+export interface QuotaClaim {
+  readonly id: number;
+  readonly admitted: boolean;
+  /** When the first waiter of the group will fit, in milliseconds; null when nobody waits. */
+  readonly waitMs: number | null;
+}
+
+/**
+ * Takes a place in the line of a group, and goes in at once when there is room and nobody before it. A call that is larger
+ * than a minute of the group takes none; it is told the group's limits.
+ */
+export async function claimQuota(
+  { db }: Store,
+  place: QuotaPlace,
+): Promise<QuotaClaim | { readonly tooLarge: QuotaUse }> {
+  const { group, chain, step, worker, rank, ownPriority, input, output } = place;
+  const { rows } = await sql<{ id: number | null } & Omit<QuotaClaim, 'id'> & { tooLarge: QuotaUse }>`
+    SELECT claim AS id, is_admitted AS admitted, wait_ms AS "waitMs", too_large AS "tooLarge"
+    FROM quota_claim(${group}, ${chain}, ${step}, ${worker}, ${rank}, ${ownPriority}, ${input}, ${output})`.execute(db);
+  const { id, admitted, waitMs, tooLarge } = rows[0]!;
+  return id === null ? { tooLarge } : { id, admitted, waitMs };
+}
+
+/** Lets in whoever fits, of all workers; returns which of `waiting` are in, which have no place, and when to ask again. */
+export async function pollQuota(
+  { db }: Store,
+  group: string,
+  waiting: readonly number[],
+): Promise<{ readonly admitted: readonly number[]; readonly lost: readonly number[]; readonly waitMs: number | null }> {
+  const { rows } = await sql<{ admitted: string[] | null; known: string[] | null; waitMs: number | null }>`
+    SELECT admitted, known, wait_ms AS "waitMs" FROM quota_poll(${group}, ${[...waiting]}::bigint[])`.execute(db);
+  const { admitted, known, waitMs } = rows[0]!;
+  const found = new Set((known ?? []).map(Number));
+  return { admitted: (admitted ?? []).map(Number), lost: waiting.filter((id) => !found.has(id)), waitMs };
+}
+
+/** Ends a claim: by what the call really used, or without `used` as never made. Twice is once. */
+export async function settleQuota({ db }: Store, claim: number, used?: QuotaUse): Promise<void> {
+  await sql`SELECT quota_settle(${claim}, ${used?.input ?? null}, ${used?.output ?? null})`.execute(db);
+}
+
+/**
+ * Takes over what the provider says while it answers a claim's call: its limits, and its levels where they are lower than
+ * ours. Never higher ones: they may be old, and other programs may use the account.
+ */
+export async function observeQuota({ db }: Store, claim: number, reading: QuotaReading): Promise<void> {
+  const { requests, inputTokens, outputTokens } = reading;
+  await sql`SELECT quota_observe(${claim},
+    ${requests?.limit ?? null}, ${requests?.remaining ?? null},
+    ${inputTokens?.limit ?? null}, ${inputTokens?.remaining ?? null},
+    ${outputTokens?.limit ?? null}, ${outputTokens?.remaining ?? null})`.execute(db);
+}
+
+/** Lets nobody in for so long, in milliseconds, and begins with empty buckets then: the provider has refused a call. */
+export async function closeQuota({ db }: Store, group: string, forMs: number): Promise<void> {
+  await sql`SELECT quota_close(${group}, ${forMs})`.execute(db);
+}
+
+/** Writes the configured limits of a group when they are new; otherwise what was learned from headers stays. */
+export async function configureQuota({ db }: Store, group: string, limits: QuotaLimits): Promise<void> {
+  const { requestsPerMinute, inputTokensPerMinute, outputTokensPerMinute, burstSeconds, lowShare } = limits;
+  await sql`SELECT quota_configure(${group}, ${requestsPerMinute}, ${inputTokensPerMinute}, ${outputTokensPerMinute},
+    ${burstSeconds}, ${lowShare})`.execute(db);
+}
+
+/** Puts the waiting calls of a chain into another class, except those whose step states its own. */
+export async function changeQuotaRank({ db }: Store, chain: string, rank: number): Promise<void> {
+  await sql`SELECT quota_reclass(${chain}, ${rank})`.execute(db);
+}
+
+/** Removes the claims of workers that are not among `live`; what was admitted to them stays taken. */
+export async function dropDeadClaims({ db }: Store, live: readonly number[]): Promise<void> {
+  await sql`SELECT quota_bury(${[...live]}::int[])`.execute(db);
+}

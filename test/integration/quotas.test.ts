@@ -1,0 +1,367 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { QuotaTooSmallError, type ReserveOptions, SharedQuota } from '../../src/admission/shared-quota.js';
+import type { Priority } from '../../src/contracts/priority.js';
+import { DEFAULT_QUOTA, type QuotaLimits } from '../../src/contracts/quotas.js';
+import { openStore, type Store } from '../../src/store/database.js';
+import { migrate } from '../../src/store/migrate.js';
+import {
+  changeQuotaRank,
+  claimQuota,
+  dropDeadClaims,
+  pollQuota,
+  type QuotaClaim,
+  settleQuota,
+} from '../../src/store/quotas.js';
+import { createDatabase } from '../support/database.js';
+
+let url: string;
+let store: Store;
+let groups = 0;
+
+beforeAll(async () => {
+  url = await createDatabase();
+  store = openStore(url);
+  await migrate(store);
+});
+afterAll(() => store.close());
+
+/** A group that nobody else uses, and the parts of several workers in it. */
+async function group(limits: Partial<QuotaLimits>, workers = 1): Promise<{ name: string; parts: SharedQuota[] }> {
+  const name = `group-${++groups}`;
+  const parts = Array.from({ length: workers }, (_, at) => new SharedQuota(store, at + 1));
+  for (const part of parts) await part.configure(name, { ...DEFAULT_QUOTA, ...limits });
+  return { name, parts };
+}
+
+function call(group: string, overrides: Partial<ReserveOptions> = {}): ReserveOptions {
+  return {
+    group,
+    chain: 'chain',
+    step: 'step',
+    priority: 'normal',
+    ownPriority: false,
+    input: 1,
+    output: 1,
+    maxWaitMs: 60_000,
+    signal: new AbortController().signal,
+    ...overrides,
+  };
+}
+
+interface Level {
+  readonly requests_level: number;
+  readonly input_level: number;
+  readonly output_level: number;
+  readonly requests_per_minute: number;
+  readonly input_per_minute: number;
+  readonly output_per_minute: number;
+}
+
+async function levels(name: string): Promise<Level> {
+  const { rows } = await store.pool.query<Level>('SELECT * FROM quota_group WHERE name = $1', [name]);
+  return rows[0] as Level;
+}
+
+/** Lets time pass for a group alone: as if it had been filled so many milliseconds earlier. */
+async function pass(name: string, ms: number): Promise<void> {
+  await store.pool.query(
+    `UPDATE quota_group SET refilled_at = refilled_at - $2 * interval '1 millisecond',
+       closed_until = closed_until - $2 * interval '1 millisecond' WHERE name = $1`,
+    [name, ms],
+  );
+}
+
+async function place(
+  name: string,
+  rank: number,
+  use = { input: 1, output: 1 },
+  worker = 1,
+  ownPriority = false,
+): Promise<QuotaClaim> {
+  const claim = await claimQuota(store, {
+    ...use,
+    group: name,
+    chain: `chain-${rank}`,
+    step: 'step',
+    worker,
+    rank,
+    ownPriority,
+  });
+  if ('tooLarge' in claim) throw new Error('too large');
+  return claim;
+}
+
+/** A group that has nothing, and into which nothing flows but by {@link inflow}. */
+async function emptied(limits: Partial<QuotaLimits>): Promise<string> {
+  const { name } = await group(limits);
+  await store.pool.query(
+    'UPDATE quota_group SET requests_level = 0, input_level = 0, output_level = 0 WHERE name = $1',
+    [name],
+  );
+  await stopTime(name);
+  return name;
+}
+
+async function stopTime(name: string): Promise<void> {
+  await store.pool.query(`UPDATE quota_group SET refilled_at = clock_timestamp() + interval '1 hour' WHERE name = $1`, [
+    name,
+  ]);
+}
+
+/** Lets so many milliseconds flow into a group whose time stands still; returns which of `waiting` are in then. */
+async function inflow(name: string, ms: number, waiting: readonly QuotaClaim[]): Promise<readonly number[]> {
+  await store.pool.query(
+    `UPDATE quota_group SET refilled_at = clock_timestamp() - $2 * interval '1 millisecond' WHERE name = $1`,
+    [name, ms],
+  );
+  const ids = waiting.map(({ id }) => id);
+  const { admitted } = await pollQuota(store, name, ids);
+  await stopTime(name);
+  return ids.filter((id) => admitted.includes(id));
+}
+
+describe('order', () => {
+  test('is by class, then arrival, over all workers', async () => {
+    const name = await emptied({ requestsPerMinute: 60, burstSeconds: 60 });
+    const low = await place(name, 2);
+    const normal = await place(name, 1);
+    const high = await place(name, 0, undefined, 2);
+    const later = await place(name, 1);
+    const all = [low, normal, high, later];
+    expect(await inflow(name, 1_001, all)).toEqual([high.id]);
+    expect(await inflow(name, 1_001, all)).toEqual([normal.id, high.id]);
+    expect(await inflow(name, 1_001, all)).toEqual([normal.id, high.id, later.id]);
+    expect(await inflow(name, 1_001, all)).toEqual([low.id, normal.id, high.id, later.id]);
+  });
+
+  test('changes with the class of the chain, unless the step states its own', async () => {
+    const name = await emptied({ requestsPerMinute: 60, burstSeconds: 60 });
+    const [first, own, second] = [await place(name, 1), await place(name, 2, undefined, 1, true), await place(name, 2)];
+    await changeQuotaRank(store, 'chain-2', 0);
+    expect(await inflow(name, 1_001, [first, own, second])).toEqual([second.id]);
+    expect(await inflow(name, 1_001, [first, own, second])).toEqual([first.id, second.id]);
+  });
+
+  test('a call too large for what is there is not overtaken within its class, but by a higher one', async () => {
+    const name = await emptied({ requestsPerMinute: 6_000, inputTokensPerMinute: 60_000, burstSeconds: 60 });
+    const large = await place(name, 1, { input: 10_000, output: 1 });
+    const small = await place(name, 1, { input: 10, output: 1 });
+    const high = await place(name, 0, { input: 10, output: 1 });
+    expect(await inflow(name, 5_000, [large, small, high])).toEqual([high.id]);
+    expect(await inflow(name, 6_000, [large, small, high])).toEqual([large.id, small.id, high.id]);
+  });
+
+  test('passes over the waiters of a worker that does not look after them', async () => {
+    const name = await emptied({ requestsPerMinute: 60 });
+    const dead = await place(name, 0, undefined, 7);
+    const alive = await place(name, 1);
+    await store.pool.query(`UPDATE quota_claim SET seen_at = seen_at - interval '4 seconds' WHERE id = $1`, [dead.id]);
+    expect(await inflow(name, 1_001, [alive])).toEqual([alive.id]);
+  });
+
+  test.each([
+    [0, 0],
+    [0.2, 20],
+  ])('gives low work a reserved share of %d', async (lowShare, expected) => {
+    const name = await emptied({ requestsPerMinute: 6_000, burstSeconds: 60, lowShare });
+    const low = await Promise.all(Array.from({ length: 100 }, () => place(name, 2)));
+    const high = await Promise.all(Array.from({ length: 150 }, () => place(name, 0)));
+    const admitted = await inflow(name, 1_001, [...low, ...high]);
+    const ofLow = low.filter(({ id }) => admitted.includes(id)).length;
+    expect(Math.abs(ofLow - expected)).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('a reservation', () => {
+  test('is settled by what was really used, once', async () => {
+    const name = await emptied({ inputTokensPerMinute: 60_000, outputTokensPerMinute: 60_000, burstSeconds: 60 });
+    const claim = await place(name, 0, { input: 500, output: 600 });
+    await inflow(name, 2_000, [claim]);
+    const before = await levels(name);
+    await store.pool.query(
+      `UPDATE quota_group SET refilled_at = clock_timestamp() + interval '1 hour' WHERE name = $1`,
+      [name],
+    );
+    await settleQuota(store, claim.id, { input: 700, output: 100 });
+    await settleQuota(store, claim.id, { input: 0, output: 0 });
+    const after = await levels(name);
+    expect(after.input_level - before.input_level).toBeCloseTo(-200, 6);
+    expect(after.output_level - before.output_level).toBeCloseTo(500, 6);
+    expect(after.requests_level).toBe(before.requests_level);
+  });
+
+  test('that is larger than a full bucket waits for a full one and leaves it in debt', async () => {
+    const { name, parts } = await group({ outputTokensPerMinute: 6_000, burstSeconds: 5 });
+    const reservation = await (parts[0] as SharedQuota).reserve(call(name, { output: 3_000 }));
+    expect((await levels(name)).output_level).toBeLessThan(-2_000);
+    reservation.release();
+    await expect.poll(async () => (await levels(name)).output_level, { timeout: 20_000 }).toBeGreaterThan(400);
+  });
+
+  test('that no minute could hold is refused with the numbers', async () => {
+    const { name, parts } = await group({ inputTokensPerMinute: 1_000 });
+    const refused = (parts[0] as SharedQuota).reserve(call(name, { input: 1_001 }));
+    await expect(refused).rejects.toThrow(QuotaTooSmallError);
+    await expect(refused).rejects.toThrow(`about 1001 input tokens; the quota group ${name} allows 1000 a minute`);
+  });
+
+  test('leaves no place behind when it is aborted or waits too long', async () => {
+    const { name, parts } = await group({ requestsPerMinute: 1 });
+    const [part] = parts as [SharedQuota];
+    await part.reserve(call(name));
+    await expect(part.reserve(call(name, { maxWaitMs: 5 }))).rejects.toThrow('No room');
+    const abort = new AbortController();
+    const aborted = part.reserve(call(name, { signal: abort.signal }));
+    abort.abort(new Error('cancelled'));
+    await expect(aborted).rejects.toThrow('cancelled');
+    const waiting = async () =>
+      (await store.pool.query('SELECT FROM quota_claim WHERE quota_group = $1 AND admitted_at IS NULL', [name]))
+        .rowCount;
+    await expect.poll(waiting, { timeout: 20_000 }).toBe(0);
+  });
+
+  test('survives the loss of the unlogged places', async () => {
+    const { name, parts } = await group({ requestsPerMinute: 60 });
+    const [part] = parts as [SharedQuota];
+    await part.close(name, 500);
+    const waiting = part.reserve(call(name));
+    const count = async () =>
+      (await store.pool.query('SELECT FROM quota_claim WHERE quota_group = $1', [name])).rowCount;
+    await expect.poll(count, { timeout: 20_000 }).toBe(1);
+    await store.pool.query('TRUNCATE quota_claim');
+    (await waiting).release();
+  });
+});
+
+describe('a group', () => {
+  test('learns lower levels and other limits from the provider, and never higher levels', async () => {
+    const { name, parts } = await group({ requestsPerMinute: 600, burstSeconds: 5 });
+    const reservation = await (parts[0] as SharedQuota).reserve(call(name, { input: 10, output: 20 }));
+    const inputTokens = { limit: 120_000, remaining: 100 };
+    reservation.observe({ requests: { limit: 300, remaining: 3 }, inputTokens });
+    await expect.poll(async () => (await levels(name)).requests_per_minute, { timeout: 20_000 }).toBe(300);
+    const level = await levels(name);
+    expect(level).toMatchObject({ input_per_minute: 120_000 });
+    expect(level.requests_level).toBeLessThanOrEqual(3);
+    expect(level.input_level).toBeLessThanOrEqual(100);
+    reservation.observe({ requests: { limit: 301, remaining: 200 } });
+    await expect.poll(async () => (await levels(name)).requests_per_minute, { timeout: 20_000 }).toBe(301);
+    // It has risen by nothing but time.
+    expect((await levels(name)).requests_level).toBeLessThan(25);
+  });
+
+  test('is closed for all workers by a refusal, and opens without a burst', async () => {
+    const { name, parts } = await group({ requestsPerMinute: 6_000 }, 2);
+    const [one, other] = parts as [SharedQuota, SharedQuota];
+    await one.close(name, 60_000);
+    await expect(other.reserve(call(name, { maxWaitMs: 5 }))).rejects.toThrow('No room');
+    await pass(name, 60_000);
+    expect((await levels(name)).requests_level).toBeLessThanOrEqual(0);
+    (await other.reserve(call(name))).release();
+  });
+
+  test('keeps what it has learned until its configuration changes', async () => {
+    const { name, parts } = await group({ requestsPerMinute: 600 });
+    const reservation = await (parts[0] as SharedQuota).reserve(call(name));
+    reservation.observe({ requests: { limit: 500, remaining: 400 } });
+    await expect.poll(async () => (await levels(name)).requests_per_minute, { timeout: 20_000 }).toBe(500);
+    const restarted = new SharedQuota(store, 9);
+    await restarted.configure(name, { ...DEFAULT_QUOTA, requestsPerMinute: 600 });
+    expect((await levels(name)).requests_per_minute).toBe(500);
+    await restarted.configure(name, { ...DEFAULT_QUOTA, requestsPerMinute: 700 });
+    expect((await levels(name)).requests_per_minute).toBe(700);
+  });
+
+  test('loses the claims of dead workers, and keeps those of living ones', async () => {
+    const { name } = await group({ requestsPerMinute: 600 });
+    const claims = [await place(name, 0, undefined, 101), await place(name, 0, undefined, 102)];
+    const left = async () =>
+      (await store.pool.query('SELECT worker FROM quota_claim WHERE quota_group = $1', [name])).rows;
+    await dropDeadClaims(store, [102]);
+    expect(await left()).toHaveLength(2);
+    const ids = claims.map(({ id }) => id);
+    await store.pool.query(`UPDATE quota_claim SET seen_at = seen_at - interval '1 minute' WHERE id = ANY($1)`, [ids]);
+    await dropDeadClaims(store, [102]);
+    expect(await left()).toEqual([{ worker: 102 }]);
+  });
+});
+
+describe('many clients at once', () => {
+  /** Numbers that look random and are the same in each run. */
+  function* numbers(seed: number): Generator<number, never> {
+    for (let state = seed; ; ) {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      yield state / 2 ** 32;
+    }
+  }
+
+  test.each([1, 2, 3])(
+    'admit in no window more than it holds, conserve settled tokens and forget nobody (seed %i)',
+    async (seed) => {
+      const perMinute = { requests: 30_000, input: 3_000_000, output: 600_000 };
+      const burstSeconds = 1;
+      const limits = {
+        requestsPerMinute: perMinute.requests,
+        inputTokensPerMinute: perMinute.input,
+        outputTokensPerMinute: perMinute.output,
+        burstSeconds,
+      };
+      const { name, parts } = await group(limits, 4);
+      const random = numbers(seed);
+      const calls = Array.from({ length: 800 }, () => {
+        const [a, b, c, d] = [random, random, random, random].map((of) => of.next().value) as [
+          number,
+          number,
+          number,
+          number,
+        ];
+        return {
+          priority: (['high', 'normal', 'low'] as const satisfies Priority[])[Math.floor(a * 3)] as Priority,
+          input: Math.ceil(b * 200),
+          output: Math.ceil(c * 60),
+          used: { input: Math.floor(d * 200), output: Math.floor(a * 60) },
+        };
+      });
+      let given = { input: 0, output: 0 };
+      const end = await Promise.all(
+        calls.map(async ({ used, ...asked }, at) => {
+          const reservation = await (parts[at % 4] as SharedQuota).reserve(call(name, asked));
+          given = { input: given.input + asked.input, output: given.output + asked.output };
+          return () => reservation.settle(used);
+        }),
+      );
+      // Nothing is settled before all are in, so that the table still knows who came in when.
+      const { rows } = await store.pool.query<{ at: number; input: number; output: number }>(
+        `SELECT extract(epoch FROM admitted_at)::float8 AS at, input, output FROM quota_claim
+         WHERE quota_group = $1 ORDER BY admitted_at`,
+        [name],
+      );
+      expect(rows).toHaveLength(calls.length);
+      for (const [dimension, rate] of Object.entries(perMinute)) {
+        const costOf = (row: (typeof rows)[number]) =>
+          dimension === 'requests' ? 1 : row[dimension as 'input' | 'output'];
+        // The largest surplus of any window, in one pass: what was admitted less what flowed in.
+        let surplus = 0;
+        let most = 0;
+        let last = rows[0]?.at ?? 0;
+        for (const row of rows) {
+          surplus = Math.max(0, surplus - ((row.at - last) * rate) / 60) + costOf(row);
+          most = Math.max(most, surplus);
+          last = row.at;
+        }
+        // The levels are filled a moment before the time of admission is written.
+        expect(most).toBeLessThanOrEqual((rate * burstSeconds) / 60 + (rate / 60) * 0.05);
+      }
+      await stopTime(name);
+      const before = await levels(name);
+      for (const settle of end) settle();
+      const left = async () =>
+        (await store.pool.query('SELECT FROM quota_claim WHERE quota_group = $1', [name])).rowCount;
+      await expect.poll(left, { timeout: 30_000 }).toBe(0);
+      const after = await levels(name);
+      const sum = (of: (one: (typeof calls)[number]) => number) => calls.reduce((total, one) => total + of(one), 0);
+      expect(after.input_level - before.input_level).toBeCloseTo(given.input - sum(({ used }) => used.input), 3);
+      expect(after.output_level - before.output_level).toBeCloseTo(given.output - sum(({ used }) => used.output), 3);
+    },
+  );
+});

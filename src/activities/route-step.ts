@@ -1,7 +1,8 @@
 import type { PlannedCall, StepPlan } from '../contracts/activities.js';
+import { HoldfastError } from '../contracts/errors.js';
 import type { Lane } from '../contracts/lanes.js';
 import { type Priority, priorityKeyOf } from '../contracts/priority.js';
-import { modelTaskQueue } from '../contracts/queues.js';
+import { lowTaskQueue, modelTaskQueue } from '../contracts/queues.js';
 import type { AnyStep, StepRegistry } from '../contracts/steps.js';
 
 /** Default of a step's `maxTokens`. Current models think before they answer, and that counts. */
@@ -17,7 +18,10 @@ const SLACK_MS = 60_000;
 const REFERENCE_COST = 1 / 60;
 
 export interface StepRouting {
+  /** Throws a HoldfastError for a model that is in none. */
   readonly quotaGroupOf: (model: string) => string;
+  /** Whether a part of a group's quota is reserved for work of class `low`. */
+  readonly hasLowShare: (quotaGroup: string) => boolean;
   /** What a call is expected to take of its group: the largest part of any of its limits, in minutes. */
   readonly costOf: (call: PlannedCall, step: AnyStep) => number;
   /** A model activity that shows no sign of life for so long, in milliseconds, is given to another worker. */
@@ -50,9 +54,12 @@ export function planCall(
   }
   const priority = call.priority ?? chain.priority;
   const callMs = step.timeoutMs ?? routing.callTimeoutMs;
+  const group = groupOf(step, routing);
+  if (typeof group !== 'string') return { kind: 'hold', reason: 'unsupported_step', message: group.message };
+  const queueOf = priority === 'low' && routing.hasLowShare(group) ? lowTaskQueue : modelTaskQueue;
   return {
     kind: 'call',
-    taskQueue: modelTaskQueue(routing.quotaGroupOf(step.model), laneOf(step)),
+    taskQueue: queueOf(group, laneOf(step)),
     // A wait and a call, twice: a call and its repair run in one activity.
     startToCloseMs: 2 * (routing.quotaWaitMs + SLACK_MS + callMs),
     heartbeatMs: routing.heartbeatTimeoutMs,
@@ -62,4 +69,14 @@ export function planCall(
     fairnessWeight: Math.min(1_000, Math.max(0.001, (chain.weight * REFERENCE_COST) / routing.costOf(call, step))),
     summary: `${call.step} ${call.call}: ${step.model}, ${priority}`,
   };
+}
+
+/** The quota group of a step, or why it has none: workers of Holdfast do not start then, but others may plan, too. */
+function groupOf({ model }: AnyStep, { quotaGroupOf }: StepRouting): string | HoldfastError {
+  try {
+    return quotaGroupOf(model);
+  } catch (error) {
+    if (error instanceof HoldfastError) return error;
+    throw error;
+  }
 }

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import type { Application } from '../contracts/chain-definition.js';
 import { DEFAULT_LANE_POLICIES, LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
-import { DEFAULT_QUOTA_GROUP } from '../contracts/queues.js';
 import { DEFAULT_QUOTA, type QuotaLimits } from '../contracts/quotas.js';
 import { DEFAULT_IDLE_TIMEOUT_MS } from '../models/anthropic-model.js';
 import { CONTEXT_WINDOWS } from '../models/context-windows.js';
@@ -76,9 +75,14 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
   };
 }
 
-/** The group of models that share a provider's limits: `default` for a model that the configuration puts in no other. */
+/** The group of models that share a provider's limits. Throws `BAD_CONFIGURATION` for a model that is in none. */
 export function quotaGroupOf({ quotaGroups }: Pick<HoldfastConfig, 'quotaGroups'>, model: string): string {
-  return (Object.hasOwn(quotaGroups, model) ? quotaGroups[model] : undefined) ?? DEFAULT_QUOTA_GROUP;
+  const group = Object.hasOwn(quotaGroups, model) ? quotaGroups[model] : undefined;
+  if (group !== undefined) return group;
+  throw badConfiguration(
+    `The model ${model} is in no quota group, so that nobody knows its limits.`,
+    `Name its group in the configuration file, e.g. quotaGroups: { ${JSON.stringify(model)}: 'default' }, and the group's limits in quotas.`,
+  );
 }
 
 /** The limits of a group: what `quotas` says of it, over what holds for all of them. */

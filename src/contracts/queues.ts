@@ -3,10 +3,18 @@ import type { Lane } from './lanes.js';
 /** Workflow tasks and the engine's own activities (plan, holds, closing). */
 export const ENGINE_TASK_QUEUE = 'holdfast';
 
-/** The quota group of every model that the configuration puts in no other; each worker serves it. */
+/** A quota group that each worker serves, for models that need no limits of their own. */
 export const DEFAULT_QUOTA_GROUP = 'default';
 
 /** Model calls of one (quota group, lane). One queue per group, because a slot supplier sees the queue, not the task. */
 export function modelTaskQueue(quotaGroup: string, lane: Lane): string {
   return `holdfast.${quotaGroup}.${lane}`;
+}
+
+/**
+ * Calls of class `low` where a part of the quota is reserved for them. A queue of their own, because Temporal gives out
+ * nothing of a lower priority while there is something of a higher one, so that they would never reach the quota.
+ */
+export function lowTaskQueue(quotaGroup: string, lane: Lane): string {
+  return `${modelTaskQueue(quotaGroup, lane)}.low`;
 }

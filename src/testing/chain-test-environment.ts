@@ -13,6 +13,7 @@ import { isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_LANE_POLICIES } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
+import { DEFAULT_QUOTA_GROUP } from '../contracts/queues.js';
 import { DEFAULT_QUOTA } from '../contracts/quotas.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { cacheDirectory } from '../embedded/binaries.js';
@@ -87,7 +88,7 @@ export class ChainTestEnvironment<App extends Application = Application> {
     try {
       const { app, log = () => {} } = options;
       const { directory, address, clock, databaseUrl } = await startParts(options, log, closing);
-      const config = { ...(await testConfig(directory)), ...options.config };
+      const config = { ...(await testConfig(directory, app)), ...options.config };
       const temporal = { address, namespace: NAMESPACE };
       const port = new SwitchedModel();
       const settings = workerSettings(config, { temporal, databaseUrl }, app, log, port);
@@ -225,11 +226,13 @@ async function startParts(
 }
 
 /** The default configuration, whatever the machine's environment says, with retries and quotas that nobody waits for. */
-async function testConfig(directory: string): Promise<HoldfastConfig> {
+async function testConfig(directory: string, { steps }: Application): Promise<HoldfastConfig> {
   const { fast, heavy } = DEFAULT_LANE_POLICIES;
+  const models = Object.values(steps).map(({ model }) => [model, DEFAULT_QUOTA_GROUP]);
   return {
     ...(await loadConfig({ env: {}, cwd: directory })),
     lanes: { fast: { ...fast, initialDelayMs: 1 }, heavy: { ...heavy, initialDelayMs: 1 } },
+    quotaGroups: Object.fromEntries(models),
     quota: {
       ...DEFAULT_QUOTA,
       requestsPerMinute: 1_000_000,

@@ -59,6 +59,7 @@ export function workerSettings(
     },
     routing: {
       quotaGroupOf: (name) => quotaGroupOf(config, name),
+      hasLowShare: (group) => quotaOf(config, group).lowShare > 0,
       costOf: ({ step, inputLength = 0 }, { model: name, maxTokens = DEFAULT_MAX_TOKENS }) => {
         const { requestsPerMinute, inputTokensPerMinute, outputTokensPerMinute } = quotaOfModel(name);
         const { input, output } = forecast.ofInput(name, step, inputLength, maxTokens);

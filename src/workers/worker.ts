@@ -9,7 +9,7 @@ import type { Application } from '../contracts/chain-definition.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
-import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, modelTaskQueue } from '../contracts/queues.js';
+import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, lowTaskQueue, modelTaskQueue } from '../contracts/queues.js';
 import type { QuotaLimits } from '../contracts/quotas.js';
 import { temporalUnreachable } from '../intake/temporal-unreachable.js';
 import { schemaForModel } from '../models/parse-output.js';
@@ -22,6 +22,9 @@ import { bundleWorkflows } from './bundle.js';
 import { LaneSlots } from './lane-slots.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { startSweeper } from './sweeper.js';
+
+/** `TASK_QUEUE_TYPE_ACTIVITY` of Temporal's API. */
+const ACTIVITY_QUEUE = 2;
 
 /** A tuner names slots of all kinds; the queues of model calls have activities alone. */
 const UNUSED_SLOTS = {
@@ -118,7 +121,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       }),
     ];
     const quota = new SharedQuota(store, identity.number);
-    const queues = servedQueues(app, routing);
+    const queues = await servedQueues(app, routing, (taskQueue) => hasBacklog(plain, temporal.namespace, taskQueue));
     for (const group of new Set(queues.map(({ group }) => group)))
       await quota.configure(group, settings.quotaOf(group));
     settings.knowledge.remember(await latestOutputs(store));
@@ -228,17 +231,37 @@ function nativeOptions({ connection }: TemporalTarget): object {
   };
 }
 
+async function hasBacklog({ workflowService }: Connection, namespace: string, name: string): Promise<boolean> {
+  const { stats } = await workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name },
+    taskQueueType: ACTIVITY_QUEUE,
+    reportStats: true,
+  });
+  return Number(stats?.approximateBacklogCount ?? 0) > 0;
+}
+
 /**
  * All queues that a call can be routed to, by the present configuration or by an earlier version of a step: calls that
  * wait when a deploy moves their step to another model or lane must still be served.
  */
-function servedQueues(
+async function servedQueues(
   app: Application,
-  { quotaGroupOf, quotaGroups }: WorkerSettings['routing'],
-): { group: string; lane: Lane; taskQueue: string }[] {
+  { quotaGroupOf, quotaGroups, hasLowShare }: WorkerSettings['routing'],
+  hasBacklog: (taskQueue: string) => Promise<boolean>,
+): Promise<{ group: string; lane: Lane; taskQueue: string }[]> {
   const groups = new Set([DEFAULT_QUOTA_GROUP, ...quotaGroups]);
   for (const step of Object.values(app.steps)) groups.add(quotaGroupOf(step.model));
-  return [...groups].flatMap((group) => LANES.map((lane) => ({ group, lane, taskQueue: modelTaskQueue(group, lane) })));
+  const queues: { group: string; lane: Lane; taskQueue: string }[] = [];
+  for (const group of groups) {
+    for (const lane of LANES) {
+      queues.push({ group, lane, taskQueue: modelTaskQueue(group, lane) });
+      const low = lowTaskQueue(group, lane);
+      // Also what was left there when the reserved share was taken away.
+      if (hasLowShare(group) || (await hasBacklog(low))) queues.push({ group, lane, taskQueue: low });
+    }
+  }
+  return queues;
 }
 
 /** Refuses steps that could only be found out by their first call. Throws `BAD_CONFIGURATION`. */

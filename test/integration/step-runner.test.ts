@@ -13,7 +13,9 @@ import { defineStep } from '../../src/agents/define.js';
 import { attach } from '../../src/client/attach.js';
 import type { ModelActivities, StepCall } from '../../src/contracts/activities.js';
 import type { Attachment } from '../../src/contracts/attachments.js';
+import { HoldfastError } from '../../src/contracts/errors.js';
 import { DEFAULT_LANE_POLICIES } from '../../src/contracts/lanes.js';
+import type { Priority } from '../../src/contracts/priority.js';
 import { DEFAULT_QUOTA, type QuotaLimits } from '../../src/contracts/quotas.js';
 import type { StepResult } from '../../src/contracts/steps.js';
 import {
@@ -108,6 +110,7 @@ const routing = {
   callTimeoutMs: 30_000,
   quotaWaitMs: 60_000,
   costOf: () => 1 / 60,
+  hasLowShare: () => false,
 };
 
 const LIMITS: QuotaLimits = {
@@ -719,6 +722,38 @@ describe('planning a step', () => {
       taskQueue: 'holdfast.claude-sonnet-5-5.heavy',
       priorityKey: 1,
       fairnessKey: 'default',
+    });
+  });
+
+  test('routes low work to a queue of its own where a part of the quota is reserved for it', async () => {
+    const { holdfastPlanStep } = createEngineActivities({
+      store,
+      steps,
+      routing: { ...routing, hasLowShare: () => true },
+    });
+    const planned = (priority: Priority) => new Chain().environment().run(holdfastPlanStep, callOf({ priority }));
+    expect(await planned('low')).toMatchObject({ taskQueue: 'holdfast.claude-sonnet-5-5.fast.low' });
+    expect(await planned('normal')).toMatchObject({ taskQueue: 'holdfast.claude-sonnet-5-5.fast' });
+  });
+
+  test('puts what has been begun first within its class, and weighs it by what it costs', async () => {
+    const costly = { ...routing, costOf: () => 1 / 30 };
+    const { holdfastPlanStep } = createEngineActivities({ store, steps, routing: costly });
+    const call = { ...callOf(), begun: true };
+    const plan = await new Chain().environment().run(holdfastPlanStep, call);
+    expect(plan).toMatchObject({ priorityKey: 2, fairnessWeight: 0.5 });
+  });
+
+  test('holds a step whose model is in no quota group', async () => {
+    const quotaGroupOf = () => {
+      throw new HoldfastError('BAD_CONFIGURATION', 'The model m is in no quota group.', 'Name it.');
+    };
+    const { holdfastPlanStep } = createEngineActivities({ store, steps, routing: { ...routing, quotaGroupOf } });
+    const plan = await new Chain().environment().run(holdfastPlanStep, callOf());
+    expect(plan).toMatchObject({
+      kind: 'hold',
+      reason: 'unsupported_step',
+      message: 'The model m is in no quota group.',
     });
   });
 

@@ -233,15 +233,15 @@ describe('the model', () => {
   });
 });
 
-test('a model is in its own quota group, a configured one, or the default one', async () => {
+test('a model is in its own quota group or a configured one, and one that is in none is refused', async () => {
   const cwd = directoryWith({
     'holdfast.config.mjs': "export default { quotaGroups: { mine: 'shared', 'claude-opus-5-5': 'shared' } };",
   });
   const config = await load({}, { cwd });
-  const groups = ['claude-sonnet-5-5', 'claude-opus-5-5', 'mine', 'other', 'constructor'].map((model) =>
-    quotaGroupOf(config, model),
-  );
-  expect(groups).toEqual(['claude-sonnet-5-5', 'shared', 'shared', 'default', 'default']);
+  const groups = ['claude-sonnet-5-5', 'claude-opus-5-5', 'mine'].map((model) => quotaGroupOf(config, model));
+  expect(groups).toEqual(['claude-sonnet-5-5', 'shared', 'shared']);
+  expect(() => quotaGroupOf(config, 'other')).toThrow('The model other is in no quota group');
+  expect(() => quotaGroupOf(config, 'constructor')).toThrow('in no quota group');
 });
 
 test('a quota group has the limits that are said of it, and the others of all groups', async () => {

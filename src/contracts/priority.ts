@@ -9,6 +9,16 @@ export const DEFAULT_PRIORITY: Priority = 'normal';
  */
 export const PRIORITY_KEY: Readonly<Record<Priority, number>> = { high: 1, normal: 3, low: 5 };
 
+/**
+ * Temporal's priority key of a call. Within a class what has been begun is finished before something new begins: a chain
+ * that stands half-way has cost its money, and gives nothing until its last step.
+ */
+export function priorityKeyOf(priority: Priority, begun: boolean): number {
+  if (priority === 'high') return 1;
+  if (priority === 'normal') return begun ? 2 : 3;
+  return begun ? 4 : 5;
+}
+
 export function isPriority(value: unknown): value is Priority {
   return PRIORITIES.includes(value as Priority);
 }

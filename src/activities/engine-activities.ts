@@ -17,6 +17,7 @@ import {
 import type { Store } from '../store/database.js';
 import { decideHold, findHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
 import { noteDecision, noteEnd, noteHold } from './observe.js';
+import { parkedCallOf, parkIfStopped } from './parking.js';
 import { planCall, type StepRouting } from './route-step.js';
 
 export interface EngineActivityDependencies {
@@ -96,6 +97,10 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
         runningChain(store, call, { id, runId, namespace }),
         findSuccess(store, journalKey(id, call)),
       ]);
+      // What the journal has costs nothing, and goes on whatever is in the way of others.
+      const step = success === undefined && Object.hasOwn(steps, call.step) ? steps[call.step] : undefined;
+      const cause = await parkIfStopped(store, parkedCallOf(id, call), step);
+      if (cause !== undefined) return { tenant: chain.tenant, kind: 'parked', cause: cause.text };
       if (success !== undefined) {
         await recordReuse(store, success, runId);
         return {

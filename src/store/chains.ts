@@ -239,7 +239,7 @@ export interface ChainEnd {
 }
 
 /**
- * Closes a chain and withdraws its open holds. The first end counts: returns false when it was closed already. With
+ * Closes a chain, withdraws its open holds and forgets its parked calls. The first end counts: returns false when it was closed already. With
  * `onlyIfQueued` it closes a chain whose workflow has not been started.
  */
 export async function closeChain(
@@ -264,6 +264,7 @@ export async function closeChain(
     if (onlyIfQueued) update = update.where('state', '=', 'queued');
     const { numUpdatedRows } = await update.executeTakeFirst();
     if (numUpdatedRows === 0n) return false;
+    await trx.deleteFrom('parked').where('chain_id', '=', id).execute();
     await trx
       .updateTable('hold')
       .set({ verdict: WITHDRAWN, decided_by: 'holdfast', decided_at: new Date(), note: `the chain is ${end.state}` })

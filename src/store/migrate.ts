@@ -7,6 +7,7 @@ import * as approvals from './migrations/0003-approvals.js';
 import * as changes from './migrations/0004-changes.js';
 import * as retention from './migrations/0005-retention.js';
 import * as traceParent from './migrations/0006-trace-parent.js';
+import * as parked from './migrations/0008-parked.js';
 
 const MIGRATIONS = {
   '0001-four-records': fourRecords,
@@ -15,6 +16,7 @@ const MIGRATIONS = {
   '0004-changes': changes,
   '0005-retention': retention,
   '0006-trace-parent': traceParent,
+  '0008-parked': parked,
 };
 
 /**

@@ -2,15 +2,19 @@ import type { Generated } from 'kysely';
 import type { ChainState } from '../contracts/chains.js';
 import type { HoldKind, HoldVerdict } from '../contracts/holds.js';
 import type { Lane } from '../contracts/lanes.js';
+import type { PauseKind } from '../contracts/pauses.js';
 import type { Priority } from '../contracts/priority.js';
 
-/** The four records, and the changes of chains, as tables. Columns that hold JSON are text: exact bytes, never reordered as jsonb would. */
+/** The four records, what stands in the way of calls, and the changes of chains, as tables. Columns that hold JSON are text: exact bytes, never reordered as jsonb would. */
 export interface Database {
   chain: ChainTable;
   attempt: AttemptTable;
   blob: BlobTable;
   hold: HoldTable;
   change: ChangeTable;
+  pause: PauseTable;
+  parked: ParkedTable;
+  tenant_weight: TenantWeightTable;
 }
 
 /** The job record, written before the workflow starts. */
@@ -147,4 +151,40 @@ export interface ChangeTable {
   /** Of all attempts that had ended when the state changed; null when none of them has a known price. */
   cost_micro_usd: number | null;
   changed_at: Date;
+}
+
+/** A stop that a person has ordered. */
+export interface PauseTable {
+  id: Generated<number>;
+  kind: PauseKind;
+  /** Empty for everything. */
+  value: string;
+  paused_by: string;
+  reason: string | null;
+  paused_at: Generated<Date>;
+}
+
+/** A call that waits outside of every queue until its cause is over. */
+export interface ParkedTable {
+  chain_id: string;
+  first_run_id: string;
+  step: string;
+  call: number;
+  /** What it waits for: `pause`, or another mechanism's own word; and which one of them. */
+  cause_kind: string;
+  cause_id: string;
+  /** For people. */
+  cause: string;
+  since: Generated<Date>;
+  /** When its cause is over; null until somebody knows. */
+  due_at: Date | null;
+  /** How often, and when last, its chain was told. */
+  wakes: Generated<number>;
+  woken_at: Date | null;
+}
+
+/** A tenant's share of what is scarce, beside 1 for all others. */
+export interface TenantWeightTable {
+  tenant: string;
+  weight: number;
 }

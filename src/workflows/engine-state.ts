@@ -28,6 +28,8 @@ export const engineState = {
   /** Calls that are open, as `step call`, and how many of each step this run has finished: for people. */
   openSteps: new Set<string>(),
   finishedSteps: {} as Record<string, number>,
+  /** Those of the open calls that wait outside of every queue, and what for: for people. */
+  parkedSteps: new Map<string, string>(),
   openHolds: new Map<string, OpenHold>(),
   /** Decisions of this run, so that somebody who comes second is told. */
   decided: new Map<string, SettledDecision>(),

@@ -72,7 +72,11 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
         return outcome.result;
       }
       if ('parked' in outcome) {
+        engineState.parkedSteps.set(name, outcome.parked);
+        showDetails();
         await condition(() => engineState.wakes > wakes);
+        engineState.parkedSteps.delete(name);
+        showDetails();
         continue;
       }
       const { reason, message } = outcome.failure;
@@ -81,6 +85,7 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
     }
   } finally {
     engineState.openSteps.delete(name);
+    engineState.parkedSteps.delete(name);
     showDetails();
   }
 }
@@ -100,7 +105,8 @@ function hashCall(input: unknown, continues: string | undefined): string {
 type Outcome =
   | { readonly result: StepResult<unknown> }
   | { readonly failure: StepFailureDetails }
-  | { readonly parked: true };
+  /** What it waits for. */
+  | { readonly parked: string };
 
 async function tryStep(call: StepCall): Promise<Outcome> {
   const { input: _, ...planned } = call;
@@ -108,13 +114,13 @@ async function tryStep(call: StepCall): Promise<Outcome> {
   if (plan.tenant !== undefined) showTenant(plan.tenant);
   if (plan.kind === 'reuse') return { result: plan.result };
   if (plan.kind === 'hold') return { failure: plan };
-  if (plan.kind === 'parked') return { parked: true };
+  if (plan.kind === 'parked') return { parked: plan.cause };
   try {
     return { result: await callModel(call, plan) };
   } catch (error) {
     if (isCancellation(error)) throw error;
-    if (isParked(error)) return { parked: true };
-    return { failure: failureOf(error) };
+    const parked = parkedBy(error);
+    return parked === undefined ? { failure: failureOf(error) } : { parked };
   }
 }
 
@@ -140,9 +146,10 @@ function callModel(call: StepCall, plan: Extract<StepPlan, { kind: 'call' }>): P
   return holdfastCallModel(call);
 }
 
-function isParked(error: unknown): boolean {
+/** What a call waits for that the model activity has given back; undefined for every other failure. */
+function parkedBy(error: unknown): string | undefined {
   const cause = error instanceof ActivityFailure ? error.cause : error;
-  return cause instanceof ApplicationFailure && cause.type === PARKED;
+  return cause instanceof ApplicationFailure && cause.type === PARKED ? cause.message : undefined;
 }
 
 function failureOf(error: unknown): StepFailureDetails {

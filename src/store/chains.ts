@@ -7,6 +7,7 @@ import { chainSpanContext, traceParentOf } from '../telemetry/trace-context.js';
 import { type Store, storable } from './database.js';
 import { WITHDRAWN } from './holds.js';
 import type { ChainTable } from './schema.js';
+import { releaseChainScopes } from './scopes.js';
 
 export type ChainRow = Selectable<ChainTable>;
 
@@ -93,7 +94,7 @@ export function findChain({ db }: Store, id: string): Promise<ChainRow | undefin
 }
 
 /** A chain without its input and output, which may be large: for what is asked often. */
-export type ChainHead = Omit<ChainRow, 'input' | 'output' | 'pruned_at'>;
+export type ChainHead = Omit<ChainRow, 'input' | 'output' | 'pruned_at' | 'scoped'>;
 
 const HEAD = [
   'id',
@@ -239,7 +240,8 @@ export interface ChainEnd {
 }
 
 /**
- * Closes a chain, withdraws its open holds and forgets its parked calls. The first end counts: returns false when it was closed already. With
+ * Closes a chain, withdraws its open holds, forgets its parked calls and gives back its scopes. The first end counts:
+ * returns false when it was closed already. With
  * `onlyIfQueued` it closes a chain whose workflow has not been started.
  */
 export async function closeChain(
@@ -271,6 +273,7 @@ export async function closeChain(
       .where('chain_id', '=', id)
       .where('decided_at', 'is', null)
       .execute();
+    await releaseChainScopes(trx, id);
     return true;
   });
 }

@@ -15,6 +15,9 @@ export interface Database {
   pause: PauseTable;
   parked: ParkedTable;
   tenant_weight: TenantWeightTable;
+  scope_claim: ScopeClaimTable;
+  scope_claim_key: ScopeClaimKeyTable;
+  scope_admission: ScopeAdmissionTable;
 }
 
 /** The job record, written before the workflow starts. */
@@ -49,6 +52,8 @@ export interface ChainTable {
   pruned_at: Generated<Date | null>;
   /** W3C `traceparent` of the span that submitted it; null when nobody traced. */
   trace_parent: string | null;
+  /** Whether its workflow claims scopes before the chain's function begins. */
+  scoped: Generated<boolean>;
 }
 
 /** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */
@@ -187,4 +192,53 @@ export interface ParkedTable {
 export interface TenantWeightTable {
   tenant: string;
   weight: number;
+}
+
+/** `lapsed`: it was let in and its chain did not answer; it stands in line again when the chain asks again. */
+export type ScopeClaimState = 'waiting' | 'admitted' | 'lapsed';
+
+/** Who wants scopes, or has them: a call of a step, or a chain as a whole. Gone once it has given them back. */
+export interface ScopeClaimTable {
+  id: Generated<number>;
+  chain_id: string;
+  /** Which call of the chain; empty for the chain as a whole. */
+  call: string;
+  /** For people; null for the chain as a whole. */
+  step: string | null;
+  call_number: number | null;
+  state: ScopeClaimState;
+  /** Whose activity has taken the permit up. */
+  worker: number | null;
+  /** Since when that worker is seen as dead. */
+  worker_lost_at: Date | null;
+  claimed_at: Generated<Date>;
+  admitted_at: Date | null;
+  /** When the chain learned that it was let in; until then it is told again. */
+  seen_at: Date | null;
+  sends: Generated<number>;
+  sent_at: Date | null;
+}
+
+/** One key that a claim takes. */
+export interface ScopeClaimKeyTable {
+  claim_id: number;
+  key: string;
+  /** The scope's name for people. */
+  label: string;
+  /** How many may have the key at once, by the declaration of the claim. */
+  at_once: number | null;
+  /** How many may take it within a time, in milliseconds. */
+  rate_count: number | null;
+  rate_ms: number | null;
+  /** Place in line: class, then arrival of the chain. */
+  rank: number;
+  arrival: Date;
+  state: ScopeClaimState;
+}
+
+/** What a rate has let in, until it no longer counts. */
+export interface ScopeAdmissionTable {
+  key: string;
+  admitted_at: Date;
+  until: Date;
 }

@@ -3,7 +3,9 @@ import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/message
 import { type ChainHead, findChain, noteStartProblem, takeOpenChains } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { takeUntakenDecisions } from '../store/holds.js';
+import { listLiveWorkers } from '../store/liveness.js';
 import { takeDueChains } from '../store/parked.js';
+import { sweepScopes, takeUntoldChains } from '../store/scopes.js';
 import { reconcileChain } from './reconcile.js';
 import { startChain } from './start-chain.js';
 import { rootMessage, unreachableReason } from './temporal-unreachable.js';
@@ -87,16 +89,19 @@ export async function sweep(store: Store, temporal: Client, signal?: AbortSignal
       return true;
     },
   );
+  await sweepScopes(store, await listLiveWorkers(store));
   const due = away ? [] : await takeDueChains(store, namespace, BATCH);
+  const letIn = away ? [] : await takeUntoldChains(store, namespace, BATCH, { fresh: false });
+  const toWake = [...new Set([...due, ...letIn])];
   const woken = await mend(
-    due.length === 0 ? [] : [due],
+    toWake.length === 0 ? [] : [toWake],
     () => 'waking parked chains',
     async (ids) => {
       await wakeChains(temporal, ids);
       return true;
     },
   );
-  return { started, closed, sent, woken: woken * due.length, problems };
+  return { started, closed, sent, woken: woken * toWake.length, problems };
 }
 
 /** Those of the rows that Temporal's visibility does not list as running: one request for many rows. */

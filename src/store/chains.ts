@@ -3,11 +3,12 @@ import { v7 as uuidv7 } from 'uuid';
 import { type ClosedState, DEFAULT_TENANT } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, type Priority } from '../contracts/priority.js';
+import type { ScopeKey } from '../contracts/scopes.js';
 import { chainSpanContext, traceParentOf } from '../telemetry/trace-context.js';
 import { type Store, storable } from './database.js';
 import { WITHDRAWN } from './holds.js';
 import type { ChainTable } from './schema.js';
-import { releaseChainScopes } from './scopes.js';
+import { claimScopes, releaseChainScopes } from './scopes.js';
 
 export type ChainRow = Selectable<ChainTable>;
 
@@ -24,16 +25,32 @@ export interface NewChain {
   readonly namespace?: string;
   /** W3C `traceparent` of the span that submits it. */
   readonly traceParent?: string;
+  /** What the chain takes before its function begins: it stands in line from its submission on. */
+  readonly scopes?: readonly ScopeKey[];
 }
 
 /**
  * Writes the row of a new chain, or finds the one that it duplicates: the same key at any time, or, without a key,
  * identical content in flight. Two at once get one row. Throws `KEY_CONFLICT` for a key that another input has used.
  */
-export async function insertChain(
-  { db }: Store,
-  chain: NewChain,
-): Promise<{ readonly row: ChainRow; readonly duplicate: boolean }> {
+export async function insertChain({ db }: Store, chain: NewChain): Promise<InsertedChain> {
+  const { scopes } = chain;
+  if (scopes === undefined) return insertRow(db, chain);
+  return db.transaction().execute(async (trx) => {
+    const inserted = await insertRow(trx, chain);
+    const { row, duplicate } = inserted;
+    const claim = { chainId: row.id, priority: row.priority, keys: scopes };
+    if (!duplicate) await claimScopes({ db: trx }, claim, { asked: false });
+    return inserted;
+  });
+}
+
+interface InsertedChain {
+  readonly row: ChainRow;
+  readonly duplicate: boolean;
+}
+
+async function insertRow(db: Store['db'], chain: NewChain): Promise<InsertedChain> {
   const values = {
     id: `${chain.type}-${uuidv7()}`,
     type: chain.type,
@@ -45,6 +62,7 @@ export async function insertChain(
     title: chain.title === undefined ? null : storable(chain.title),
     namespace: chain.namespace ?? null,
     trace_parent: chain.traceParent ?? null,
+    scoped: chain.scopes !== undefined,
     state: 'queued' as const,
   };
   const same = db.selectFrom('chain').selectAll().where('tenant', '=', chain.tenant).where('type', '=', chain.type);

@@ -37,6 +37,10 @@ export const engineState = {
   decisions: 0,
   /** How often somebody has said that what parked calls wait for may have changed. */
   wakes: 0,
+  /** What the chain was started with: keys of its scopes may follow from it. */
+  input: undefined as unknown,
+  /** The chain's own scopes, once it has taken them; lent while others may have them. */
+  scopes: undefined as { readonly releaseOnHold: boolean; lent: boolean } | undefined,
   warnedOfLength: false,
 };
 

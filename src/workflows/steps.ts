@@ -5,6 +5,7 @@ import {
   ActivityFailure,
   ApplicationFailure,
   condition,
+  IllegalStateError,
   isCancellation,
   log,
   proxyActivities,
@@ -23,6 +24,7 @@ import type { StepOptions, StepProxies, StepRegistry, StepResult } from '../cont
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, take } from './engine-state.js';
 import { waitAtHold } from './holds.js';
+import { claimChainScopes, givingBack } from './scopes.js';
 import { showDetails, showTenant } from './show-chain.js';
 
 /**
@@ -74,7 +76,8 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
       if ('parked' in outcome) {
         engineState.parkedSteps.set(name, outcome.parked);
         showDetails();
-        await condition(() => engineState.wakes > wakes);
+        const wake = () => condition(() => engineState.wakes > wakes);
+        await (outcome.scoped === undefined ? wake() : givingBack(outcome.scoped, wake));
         engineState.parkedSteps.delete(name);
         showDetails();
         continue;
@@ -105,18 +108,29 @@ function hashCall(input: unknown, continues: string | undefined): string {
 type Outcome =
   | { readonly result: StepResult<unknown> }
   | { readonly failure: StepFailureDetails }
-  /** What it waits for. */
-  | { readonly parked: string };
+  /** What it waits for; where that is a scope, the call that stands in line for it. */
+  | { readonly parked: string; readonly scoped?: StepCall };
 
 async function tryStep(call: StepCall): Promise<Outcome> {
   const { input: _, ...planned } = call;
-  const plan = await callEngine('holdfastPlanStep', planned, `plan ${call.step}`);
+  let plan = await callEngine('holdfastPlanStep', planned, `plan ${call.step}`);
+  if (plan.kind === 'input') {
+    const given = { ...planned, given: { input: call.input } };
+    plan = await callEngine('holdfastPlanStep', given, `plan ${call.step}`);
+  }
+  if (plan.kind === 'claim') {
+    await claimChainScopes();
+    return tryStep(call);
+  }
   if (plan.tenant !== undefined) showTenant(plan.tenant);
   if (plan.kind === 'reuse') return { result: plan.result };
   if (plan.kind === 'hold') return { failure: plan };
-  if (plan.kind === 'parked') return { parked: plan.cause };
+  if (plan.kind === 'parked') return { parked: plan.cause, ...(plan.scoped ? { scoped: call } : {}) };
+  if (plan.kind !== 'call') throw new IllegalStateError(`No step can follow the plan ${plan.kind}.`);
+  const callPlan = plan;
   try {
-    return { result: await callModel(call, plan) };
+    if (!callPlan.scoped) return { result: await callModel(call, callPlan) };
+    return { result: await givingBack(call, () => callModel(call, callPlan)) };
   } catch (error) {
     if (isCancellation(error)) throw error;
     const parked = parkedBy(error);

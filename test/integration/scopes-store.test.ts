@@ -233,7 +233,13 @@ describe('with many claims and releases at once', () => {
       FROM scope_claim_key early JOIN scope_claim_key late USING (key)
       JOIN scope_claim waits ON waits.id = early.claim_id JOIN scope_claim went ON went.id = late.claim_id
       WHERE early.state = 'waiting' AND late.state = 'admitted' AND went.admitted_at > waits.claimed_at
-        AND (early.rank, early.arrival, early.claim_id) < (late.rank, late.arrival, late.claim_id)`.execute(store.db);
+        AND (early.rank, early.arrival, early.claim_id) < (late.rank, late.arrival, late.claim_id)
+      UNION ALL SELECT 'forgotten', claim.id::text FROM scope_claim claim WHERE claim.state = 'waiting' AND NOT EXISTS (
+        SELECT FROM scope_claim_key mine JOIN scope_claim_key other USING (key) WHERE mine.claim_id = claim.id AND (
+          (other.state = 'waiting' AND (other.rank, other.arrival, other.claim_id) < (mine.rank, mine.arrival, mine.claim_id))
+          OR mine.at_once <= (SELECT count(*) FROM scope_claim_key h WHERE h.key = mine.key AND h.state = 'admitted')))`.execute(
+      store.db,
+    );
     return rows;
   }
 

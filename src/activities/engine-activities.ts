@@ -17,11 +17,16 @@ import {
 import type { Store } from '../store/database.js';
 import { decideHold, findHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
 import { noteDecision, noteEnd, noteHold } from './observe.js';
+import { parkedCallOf, parkIfStopped } from './parking.js';
 import { planCall, type StepRouting } from './route-step.js';
+import { createScopeActivities, type ScopedApplication } from './scopes.js';
 
 export interface EngineActivityDependencies {
   readonly store: Store;
   readonly steps: StepRegistry;
+  /** Chains and scopes as far as they have to do with each other. Default: none. */
+  readonly chains?: ScopedApplication['chains'];
+  readonly scopes?: ScopedApplication['scopes'];
   readonly approvals?: ApprovalRegistry;
   readonly routing: StepRouting;
 }
@@ -72,6 +77,7 @@ export async function runningChain(store: Store, ref: ChainRef, caller: CallingC
 /** The engine's own activities over the store. Each may run twice: the second time changes nothing. */
 export function createEngineActivities(dependencies: EngineActivityDependencies): EngineActivities {
   const { store, steps, approvals, routing } = dependencies;
+  const scopes = createScopeActivities(store, dependencies);
   const scope = ({ firstRunId }: ChainRef): HoldScope => ({ chainId: callingChain().id, firstRunId });
 
   /** An edit fits the schema of its category, whichever way the decision came. */
@@ -96,8 +102,18 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
         runningChain(store, call, { id, runId, namespace }),
         findSuccess(store, journalKey(id, call)),
       ]);
+      // What the journal has costs nothing, and goes on whatever is in the way of others.
+      const step = success === undefined && Object.hasOwn(steps, call.step) ? steps[call.step] : undefined;
+      const cause = await parkIfStopped(store, parkedCallOf(id, call), step);
+      if (cause !== undefined) {
+        // Others go on meanwhile.
+        if (scopes.isScoped(call.step)) await scopes.release(id, call);
+        return { tenant: chain.tenant, kind: 'parked', cause: cause.text };
+      }
       if (success !== undefined) {
         await recordReuse(store, success, runId);
+        // Its activity may have died before it gave them back.
+        if (scopes.isScoped(call.step)) await scopes.release(id, call);
         return {
           tenant: chain.tenant,
           kind: 'reuse',
@@ -105,7 +121,11 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
         };
       }
       const { tenant, priority } = chain;
-      return { tenant, ...planCall(call, { tenant, weight: 1, priority }, steps, routing) };
+      const plan = planCall(call, { tenant, weight: 1, priority }, steps, routing);
+      if (plan.kind !== 'call') return { tenant, ...plan };
+      const inTheWay = await scopes.beforeCall(call, chain);
+      if (inTheWay !== undefined) return { tenant, ...inTheWay };
+      return { tenant, ...plan, ...(scopes.isScoped(call.step) ? { scoped: true as const } : {}) };
     },
 
     async holdfastOpenHold(hold) {
@@ -144,6 +164,16 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
       });
       const chain = isFirstEnd ? await findChainHead(store, id) : undefined;
       if (chain !== undefined) noteEnd(chain, state);
+      scopes.wake();
+    },
+
+    async holdfastClaimScopes({ input, ...ref }) {
+      const chain = await runningChain(store, ref, callingChain());
+      return scopes.claimChain(chain, ref, input).catch(refused);
+    },
+
+    async holdfastReleaseScopes({ call }) {
+      await scopes.release(callingChain().id, call);
     },
   };
 }

@@ -19,6 +19,7 @@ import type { ChainHead } from '../store/chains.js';
 import { encodeTurns, readConversation } from '../store/conversations.js';
 import type { Store } from '../store/database.js';
 import { isWorkerAlive } from '../store/liveness.js';
+import { CallParkedError } from '../store/parked.js';
 import { type CallingChain, journalKey, runningChain } from './engine-activities.js';
 import {
   CallTakenError,
@@ -29,13 +30,17 @@ import {
   type StepWatch,
 } from './model-caller.js';
 import { observeStep } from './observe.js';
+import { givenBack, parkedCallOf, parkIfStopped } from './parking.js';
 import { type PreparedCall, prepareCall, repairRequest, textTurn } from './prepare-call.js';
 import { laneOf, type StepRouting } from './route-step.js';
+import { createScopeActivities, type ScopedApplication } from './scopes.js';
 import { stepFailure } from './step-failure.js';
 
 export interface StepRunnerDependencies extends ModelCallerDependencies {
   readonly store: Store;
   readonly steps: StepRegistry;
+  /** What steps name. Default: none. */
+  readonly scopes?: ScopedApplication['scopes'];
   readonly routing: StepRouting;
   readonly lanes: Readonly<Record<Lane, LanePolicy>>;
 }
@@ -58,6 +63,7 @@ type PastAttempts = { readonly success: AttemptRow } | { readonly attempts: read
 export function createStepRunner(dependencies: StepRunnerDependencies): StepRunner {
   const { store, steps } = dependencies;
   const caller = createModelCaller(dependencies);
+  const scopes = createScopeActivities(store, dependencies);
 
   return async (call, workflow, watch) => {
     for (;;) {
@@ -65,6 +71,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
         return await run(call, workflow, watch);
       } catch (error) {
         if (error instanceof CallTakenError) continue;
+        if (error instanceof CallParkedError) throw givenBack(error.message);
         if (error instanceof TemporalFailure || watch.signal.aborted) throw error;
         // Nothing that Temporal could mend by trying again without end; and nothing was paid that is not written down.
         throw stepFailure('unknown', error instanceof Error ? error.message : String(error), error);
@@ -79,7 +86,20 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     const [chain, past] = await caller.reachingStore(() =>
       Promise.all([runningChain(store, call, workflow), pastAttempts(key, step, watch)]),
     );
-    return observeStep(call, chain, () => runFor(chain, past, step, call, workflow.runId, watch));
+    const { reachingStore } = caller;
+    const waiting = 'success' in past ? undefined : step;
+    const run = async (): Promise<StepResult<unknown>> => {
+      // It may have come to be in the way while the call stood in Temporal's queue.
+      const cause = await reachingStore(() => parkIfStopped(store, parkedCallOf(chain.id, call), waiting));
+      if (cause !== undefined) throw givenBack(cause.text);
+      return observeStep(call, chain, () => runFor(chain, past, step, call, workflow.runId, watch));
+    };
+    return scopes.during(call, chain, run, {
+      worker: dependencies.worker,
+      answered: 'success' in past,
+      reachingStore,
+      goesOn: (error) => error instanceof CallTakenError || watch.signal.aborted,
+    });
   }
 
   async function runFor(

@@ -11,6 +11,9 @@ export function formatStatus(status: ChainStatus): string {
   ];
   if (message !== null) lines.push(message);
   if (status.steps.length > 0) lines.push(formatSteps(status.steps));
+  for (const { name, call, waitsFor } of status.steps) {
+    if (waitsFor !== null) lines.push(`${call === 1 ? name : `${name} ${call}`} waits: ${waitsFor}`);
+  }
   for (const hold of holds) {
     lines.push(`Held at ${hold.step} (${hold.id}, ${hold.reason}): ${hold.message}`);
     if (hold.proposal !== undefined) lines.push('  Proposed:', indent(formatOutput(hold.proposal)));

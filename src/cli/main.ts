@@ -5,6 +5,7 @@ import { addCompletionCommand } from './commands/completion.js';
 import { addDecideCommands } from './commands/decide.js';
 import { addDoctorCommand } from './commands/doctor.js';
 import { addListCommand } from './commands/list.js';
+import { addPauseCommands } from './commands/pause.js';
 import { addProcessCommands } from './commands/processes.js';
 import { addPruneCommand } from './commands/prune.js';
 import { addReceiptsCommand } from './commands/receipts.js';
@@ -37,6 +38,7 @@ export function createProgram(): Command {
   addReceiptsCommand(program);
   addDecideCommands(program);
   addCancelCommand(program);
+  addPauseCommands(program);
   addReplayCommands(program);
   addDoctorCommand(program);
   addPruneCommand(program);

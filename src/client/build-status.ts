@@ -5,6 +5,7 @@ import type { ChainStatus, HoldStatus, StepState, StepStatus } from '../contract
 import type { AttemptRow } from '../store/attempts.js';
 import type { ChainRow } from '../store/chains.js';
 import type { HoldRow } from '../store/holds.js';
+import type { ParkedRow } from '../store/parked.js';
 
 /** A step call that Temporal has scheduled, whether or not an attempt was made. */
 export interface PendingStep {
@@ -16,13 +17,14 @@ export interface StatusParts {
   readonly chain: ChainRow;
   readonly attempts: readonly AttemptRow[];
   readonly holds: readonly HoldRow[];
+  readonly parked: readonly ParkedRow[];
   readonly pending: readonly PendingStep[];
   /** Why the workflow's code cannot go on, when Temporal reports that; null otherwise. */
   readonly stuck: string | null;
 }
 
 /** Puts the records of a chain together. Pure. */
-export function buildStatus({ chain, attempts, holds, pending, stuck }: StatusParts): ChainStatus {
+export function buildStatus({ chain, attempts, holds, parked, pending, stuck }: StatusParts): ChainStatus {
   const open = holds.filter((hold) => hold.decided_at === null);
   const state: ChainState = stuck !== null && !isClosed(chain.state) ? 'stuck' : chain.state;
   const groups = new Map<string, AttemptRow[]>();
@@ -31,8 +33,17 @@ export function buildStatus({ chain, attempts, holds, pending, stuck }: StatusPa
     groups.set(name, [...(groups.get(name) ?? []), attempt]);
   }
   const steps = [...groups.values()].map((group) => stepStatus(group, open, state));
+  for (const { step, call, cause } of isClosed(state) ? [] : parked) {
+    const index = steps.findIndex((other) => other.name === step && other.call === call);
+    const known = steps[index];
+    // Its row may be a moment behind.
+    if (known?.state === 'running' || known?.state === 'completed') continue;
+    const status: StepStatus = { ...(known ?? queuedStep(step, call)), state: 'parked', waitsFor: cause };
+    if (known === undefined) steps.push(status);
+    else steps[index] = status;
+  }
   for (const { name, call } of pending) {
-    if (!groups.has(`${name}\n${call}`)) steps.push(queuedStep(name, call));
+    if (!steps.some((step) => step.name === name && step.call === call)) steps.push(queuedStep(name, call));
   }
   for (const { kind, step, call } of open) {
     if (kind !== 'failure') continue;
@@ -64,6 +75,7 @@ function stepStatus(group: readonly AttemptRow[], open: readonly HoldRow[], chai
     name: first.step,
     call: first.call,
     state: stepState(group, open, chainState),
+    waitsFor: null,
     attempts: calls.length,
     model: first.model,
     inputTokens: sum((row) => row.input_tokens),
@@ -90,6 +102,7 @@ function queuedStep(name: string, call: number): StepStatus {
     name,
     call,
     state: 'queued',
+    waitsFor: null,
     attempts: 0,
     model: null,
     inputTokens: 0,

@@ -6,6 +6,7 @@ import { type ChainState, isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { flawOf, type HoldDecision, type HoldOutcome } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
+import type { PauseSelector, PauseStatus } from '../contracts/pauses.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
 import { startChain } from '../intake/start-chain.js';
@@ -23,6 +24,7 @@ import {
 import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds } from '../store/holds.js';
 import { requireSchema } from '../store/migrate.js';
+import { listParkedCalls } from '../store/parked.js';
 import { inSubmitSpan, noteSubmission } from '../telemetry/trace.js';
 import { type AttachOptions, attach } from './attach.js';
 import { buildStatus } from './build-status.js';
@@ -33,6 +35,16 @@ import { fetchHistory, type History } from './fetch-history.js';
 import { HeadWatch } from './head-watch.js';
 import { type ChainSummary, type ListOptions, listChains } from './list-chains.js';
 import type { ChainOperations, DecideResult, SubmitResult, WaitOptions } from './operations.js';
+import {
+  type DrainOptions,
+  drain,
+  type PauseOptions,
+  type PauseResult,
+  pause,
+  pauses,
+  type ResumeResult,
+  resume,
+} from './pauses.js';
 import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, prune } from './prune.js';
 import { Reachability } from './reachability.js';
 import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts.js';
@@ -137,14 +149,15 @@ export class HoldfastClient implements ChainOperations {
     const { store } = this.options;
     const { id } = head;
     const view = await this.look(head);
-    const [chain, attempts, holds] = await this.query(() =>
+    const [chain, attempts, holds, parked] = await this.query(() =>
       Promise.all([
         findChain(store, id).then((row) => row ?? notFound(id)),
         head.first_run_id === null ? [] : listChainAttempts(store, id, head.first_run_id),
         head.first_run_id === null ? [] : listHolds(store, id, head.first_run_id),
+        head.first_run_id === null ? [] : listParkedCalls(store, id, head.first_run_id),
       ]),
     );
-    return buildStatus({ chain, attempts, holds, pending: pendingSteps(view), stuck: whyStuck(view) });
+    return buildStatus({ chain, attempts, holds, parked, pending: pendingSteps(view), stuck: whyStuck(view) });
   }
 
   /** Waits until a chain has ended, is stuck, or (unless `throughHolds`) is held; returns its status then. */
@@ -327,6 +340,29 @@ export class HoldfastClient implements ChainOperations {
 
   private async chain(id: string): Promise<ChainHead> {
     return (await this.query(() => findChainHead(this.options.store, id))) ?? notFound(id);
+  }
+
+  /**
+   * Lets no call under the selector begin any more, from about a second later on and until `resume`; those that are open go
+   * on to their end. Its chains are parked without cost. Throws `INVALID_INPUT` or `CHAIN_NOT_FOUND` for what there is not.
+   */
+  pause(selector: PauseSelector, options: PauseOptions): Promise<PauseResult> {
+    return this.query(() => pause(this.options.store, this.options.app, selector, options));
+  }
+
+  /** Ends a pause, and lets its chains go on. Throws `NOT_PAUSED`. */
+  resume(selector: PauseSelector): Promise<ResumeResult> {
+    return this.query(() => resume(this.options.store, this.options.temporal, selector));
+  }
+
+  /** The pauses that are in force, oldest first. */
+  pauses(): Promise<readonly PauseStatus[]> {
+    return this.query(() => pauses(this.options.store));
+  }
+
+  /** Waits until no call under a pause is open any more. See {@link drain}. */
+  drain(selector: PauseSelector, options: DrainOptions = {}): Promise<void> {
+    return this.query(() => drain(this.options.store, selector, options));
   }
 
   /** The newest chains that fit. Throws `INVALID_INPUT` for a state or a limit that there is not. */

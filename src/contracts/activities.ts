@@ -32,6 +32,8 @@ export interface StepCall extends StepCallId, ChainRef {
 export interface PlannedCall extends Omit<StepCall, 'input'> {
   /** Whether the chain has finished a step before: what has been begun is finished before something new begins. */
   readonly begun?: boolean;
+  /** The input, where a plan has asked for it. */
+  readonly given?: { readonly input: unknown };
 }
 
 /** What the sandbox cannot know: where the call goes and under which limits, or that it has been made already. */
@@ -49,10 +51,16 @@ export type StepPlan = {
       readonly fairnessKey: string;
       readonly fairnessWeight: number;
       readonly summary: string;
+      /** It has scopes, which its activity gives back; when it is cancelled before, the chain does. */
+      readonly scoped?: true;
     }
   | { readonly kind: 'hold'; readonly reason: ReasonCode; readonly message: string }
   /** Something that may last (a pause, a scope) is in the way: the chain waits for the wake signal and plans again. */
-  | { readonly kind: 'parked'; readonly cause: string }
+  | { readonly kind: 'parked'; readonly cause: string; readonly scoped?: true }
+  /** The chain has scopes of its own and has not taken them, or has lent them: it takes them and plans again. */
+  | { readonly kind: 'claim' }
+  /** Its scopes depend on its input, which is planned without it: it is planned again with it. */
+  | { readonly kind: 'input' }
 );
 
 export interface CloseChainInput extends ChainRef {
@@ -71,6 +79,12 @@ export interface EngineActivities {
   ): Promise<HoldOutcome>;
   holdfastReadHold(input: ChainRef & { holdId: string }): Promise<SettledDecision | null>;
   holdfastCloseChain(input: CloseChainInput): Promise<void>;
+  /** Takes the chain's scopes, or finds its place in line for them. */
+  holdfastClaimScopes(
+    input: ChainRef & { input?: unknown },
+  ): Promise<{ readonly admitted: boolean; readonly releaseOnHold: boolean }>;
+  /** Gives back the scopes of a call, or without one those of the chain as a whole. */
+  holdfastReleaseScopes(input: ChainRef & { call?: StepCallId }): Promise<void>;
 }
 
 /** The model activity, on the task queue of its quota group and lane. */

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { ApprovalRegistry } from './approvals.js';
+import type { ChainScopes, ScopeRegistry } from './scopes.js';
 import type { StepRegistry } from './steps.js';
 
 /** What intake must know of a chain; the chain itself is a workflow function of the same name. */
@@ -10,6 +11,8 @@ export interface ChainDefinition<Input = unknown> {
   readonly title?: (input: Input) => string | undefined;
   /** Names of the steps that it calls. Its input must fit the context of each of their models. */
   readonly steps: readonly string[];
+  /** Limits that it takes before its function begins, and gives back at its end. Default: none. */
+  readonly scopes?: ChainScopes<Input>;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a registry holds definitions of all inputs
@@ -21,6 +24,8 @@ export interface Application {
   readonly steps: StepRegistry;
   /** Schemas of what people approve, by category. Default: none, and edits may be anything. */
   readonly approvals?: ApprovalRegistry;
+  /** Limits that steps and chains name. Default: none. */
+  readonly scopes?: ScopeRegistry;
   /** Absolute path of the module that exports the chains' workflow functions. */
   readonly workflowsPath: string;
 }

@@ -23,6 +23,7 @@ export const ERROR_CODES = {
   INPUT_TOO_LARGE: EXIT.badInput,
   KEY_CONFLICT: EXIT.badInput,
   NOT_HELD: EXIT.badInput,
+  NOT_PAUSED: EXIT.badInput,
   NOT_FINISHED: EXIT.badInput,
   ALREADY_CLOSED: EXIT.badInput,
   ALREADY_DECIDED: EXIT.badInput,

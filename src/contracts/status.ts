@@ -2,14 +2,19 @@ import type { ChainState } from './chains.js';
 import type { HoldKind, HoldVerdict } from './holds.js';
 import type { Priority } from './priority.js';
 
-/** `queued`: not yet called; `running`: a call is open; `waiting`: for quota or the next retry. */
-export type StepState = 'queued' | 'running' | 'waiting' | 'held' | 'completed' | 'cancelled';
+/**
+ * `queued`: not yet called; `running`: a call is open; `waiting`: for quota or the next retry; `parked`: outside of every
+ * queue, for what `waitsFor` says.
+ */
+export type StepState = 'queued' | 'running' | 'waiting' | 'parked' | 'held' | 'completed' | 'cancelled';
 
 export interface StepStatus {
   readonly name: string;
   /** The how-manieth call of this step in the chain, from 1. */
   readonly call: number;
   readonly state: StepState;
+  /** What it waits for, for people; null when it does not wait, or nobody knows. */
+  readonly waitsFor: string | null;
   /** Model calls made for it, also those that failed. */
   readonly attempts: number;
   readonly model: string | null;

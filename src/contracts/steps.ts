@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Prompt } from './attachments.js';
 import type { Lane } from './lanes.js';
 import type { Priority } from './priority.js';
+import type { ScopeUse } from './scopes.js';
 
 /**
  * A step: one call of a model. It is declared outside the workflow sandbox and called through a proxy, so that editing
@@ -31,6 +32,8 @@ export interface StepDefinition<Input = never, Output = unknown> {
   readonly cache?: 'off' | '5m' | '1h';
   /** The longest time one call may take, in milliseconds. Default: 600,000. */
   readonly timeoutMs?: number;
+  /** Limits that each call takes, all of them together, before it goes to a worker. Default: none. */
+  readonly scopes?: readonly ScopeUse<NoInfer<Input>>[];
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a registry holds definitions of all inputs and outputs

@@ -49,7 +49,15 @@ export async function startWorkflow(temporal: Client, row: ChainRow): Promise<st
         { key: stateKey, value: 'running' },
         { key: tenantKey, value: row.tenant },
       ],
-      memo: { [MEMO_CHAIN]: { tenant: row.tenant, key: row.key, title: row.title, look: lookAt(row) } },
+      memo: {
+        [MEMO_CHAIN]: {
+          tenant: row.tenant,
+          key: row.key,
+          title: row.title,
+          look: lookAt(row),
+          ...(row.scoped && { scoped: true }),
+        },
+      },
       staticSummary: row.title ?? row.type,
       staticDetails: `${row.type} of ${row.tenant}, priority ${row.priority}${row.key === null ? '' : `, key ${row.key}`}\n\nSteps, holds and cost: \`${lookAt(row)}\``,
     });

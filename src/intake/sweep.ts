@@ -3,9 +3,13 @@ import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/message
 import { type ChainHead, findChain, noteStartProblem, takeOpenChains } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { takeUntakenDecisions } from '../store/holds.js';
+import { listLiveWorkers } from '../store/liveness.js';
+import { takeDueChains } from '../store/parked.js';
+import { sweepScopes, takeUntoldChains } from '../store/scopes.js';
 import { reconcileChain } from './reconcile.js';
 import { startChain } from './start-chain.js';
 import { rootMessage, unreachableReason } from './temporal-unreachable.js';
+import { wakeChains } from './wake-parked.js';
 
 /** How many rows of each kind one sweep looks at. */
 const BATCH = 100;
@@ -17,13 +21,15 @@ export interface SweepReport {
   readonly started: number;
   readonly closed: number;
   readonly sent: number;
+  /** Chains that were told that their parked calls may go on. */
+  readonly woken: number;
   /** What could not be mended, one message each; a later sweep tries again. */
   readonly problems: readonly string[];
 }
 
 /**
  * Mends what was cut off half-way: starts chains whose workflow is missing, closes rows whose workflow has ended, sends
- * decisions that have not arrived. One row that cannot be mended does not keep the others waiting, but it ends with the
+ * decisions that have not arrived, and wakes chains whose parked calls may go on. One row that cannot be mended does not keep the others waiting, but it ends with the
  * first sign that Temporal is away, and with `signal`. Only chains of the client's own namespace.
  */
 export async function sweep(store: Store, temporal: Client, signal?: AbortSignal): Promise<SweepReport> {
@@ -83,7 +89,19 @@ export async function sweep(store: Store, temporal: Client, signal?: AbortSignal
       return true;
     },
   );
-  return { started, closed, sent, problems };
+  await sweepScopes(store, await listLiveWorkers(store));
+  const due = away ? [] : await takeDueChains(store, namespace, BATCH);
+  const letIn = away ? [] : await takeUntoldChains(store, namespace, BATCH, { fresh: false });
+  const toWake = [...new Set([...due, ...letIn])];
+  const woken = await mend(
+    toWake.length === 0 ? [] : [toWake],
+    () => 'waking parked chains',
+    async (ids) => {
+      await wakeChains(temporal, ids);
+      return true;
+    },
+  );
+  return { started, closed, sent, woken: woken * toWake.length, problems };
 }
 
 /** Those of the rows that Temporal's visibility does not list as running: one request for many rows. */

@@ -3,6 +3,7 @@ import type { Application, ChainDefinition } from '../contracts/chain-definition
 import { DEFAULT_TENANT, MAX_TENANT_BYTES } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, isPriority, PRIORITIES } from '../contracts/priority.js';
+import { checkScopes, scopeKeys } from '../contracts/scopes.js';
 import type { NewChain } from '../store/chains.js';
 
 /** What somebody asks for. */
@@ -48,6 +49,9 @@ export function validateSubmission(submission: Submission, app: Application, lim
   const input = JSON.stringify(value);
   checkSize(submission.chain, input, definition, app, limits);
   const title = definition.title?.(value);
+  const taken = definition.scopes?.take ?? [];
+  if (taken.length > 0) checkScopes(app);
+  const scopes = scopeKeys(app.scopes ?? {}, taken, { name: submission.chain, tenant, input: value });
   return {
     type: submission.chain,
     tenant,
@@ -55,6 +59,7 @@ export function validateSubmission(submission: Submission, app: Application, lim
     ...(key === undefined ? {} : { key }),
     contentHash: contentHashOf(value),
     input,
+    ...(scopes.length === 0 ? {} : { scopes }),
     ...(title === undefined ? {} : { title: title.slice(0, 200) }),
   };
 }

@@ -2,10 +2,7 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { HoldfastClient } from '../client/holdfast-client.js';
 import { HoldfastError } from '../contracts/errors.js';
-import { readBody } from './json-body.js';
-
-// PostgreSQL cannot keep a NUL.
-const text = z.string().regex(/^[^\0]*$/, 'has a NUL character');
+import { readBody, text } from './json-body.js';
 
 const submission = z.strictObject({
   chain: text,

@@ -1,6 +1,9 @@
 import type { Context } from 'hono';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { HoldfastError } from '../contracts/errors.js';
+
+/** A text in a body. PostgreSQL cannot keep a NUL. */
+export const text = z.string().regex(/^[^\0]*$/, 'has a NUL character');
 
 /** Reads a body of JSON. Throws `INVALID_INPUT` when it is none; the content type has been checked before. */
 export async function readJson(c: Context): Promise<unknown> {

@@ -3,6 +3,8 @@ import type { TokenUsage } from '../contracts/models.js';
 import type { ReasonCode } from '../contracts/reasons.js';
 import { insertBlobs } from './blobs.js';
 import { type Store, storable } from './database.js';
+import { CallParkedError, type ParkedCall, parkCall } from './parked.js';
+import { pauseOver } from './pauses.js';
 import type { AttemptState, AttemptTable } from './schema.js';
 
 export type AttemptRow = Selectable<AttemptTable>;
@@ -59,10 +61,11 @@ export type NewAttempt = Omit<Insertable<AttemptTable>, 'id' | 'state' | 'starte
 
 /**
  * Writes the row of a call that is about to be made; returns its id, or undefined when the call is open elsewhere or has
- * succeeded meanwhile. Of two workers that ask at once, one gets the row.
+ * succeeded meanwhile. Of two workers that ask at once, one gets the row. Throws `CallParkedError` when a pause is in the
+ * way: the call is parked instead.
  */
 export async function openAttempt(store: Store, attempt: NewAttempt): Promise<number | undefined> {
-  return store.db.transaction().execute(async (trx) => {
+  const opened = await store.db.transaction().execute(async (trx) => {
     // An index allows one open attempt per call. The success of an earlier one is looked for afterwards: what was open
     // before this row could be written has ended, and that can be seen now.
     const row = await trx
@@ -71,10 +74,25 @@ export async function openAttempt(store: Store, attempt: NewAttempt): Promise<nu
       .onConflict((conflict) => conflict.doNothing())
       .returning('id')
       .executeTakeFirst();
-    if (row === undefined || (await findSuccess({ ...store, db: trx }, keyOf(attempt))) === undefined) return row?.id;
-    await trx.deleteFrom('attempt').where('id', '=', row.id).execute();
-    return undefined;
+    if (row === undefined) return undefined;
+    const withdraw = () => trx.deleteFrom('attempt').where('id', '=', row.id).execute();
+    if ((await findSuccess({ ...store, db: trx }, keyOf(attempt))) !== undefined) {
+      await withdraw();
+      return undefined;
+    }
+    // After the row as well: who drains waits for the transactions that were open when the pause came, and then either
+    // sees the row, or the pause was seen here.
+    const cause = await pauseOver(trx, attempt.chain_id, attempt);
+    if (cause === undefined || !(await parkCall(trx, parkedCallOf(attempt), cause))) return row.id;
+    await withdraw();
+    return cause;
   });
+  if (typeof opened === 'object') throw new CallParkedError(opened.text);
+  return opened;
+}
+
+function parkedCallOf({ chain_id, first_run_id, step, call }: NewAttempt): ParkedCall {
+  return { chainId: chain_id, firstRunId: first_run_id, step, call };
 }
 
 function keyOf(attempt: NewAttempt): JournalKey {

@@ -3,10 +3,12 @@ import { v7 as uuidv7 } from 'uuid';
 import { type ClosedState, DEFAULT_TENANT } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, type Priority } from '../contracts/priority.js';
+import type { ScopeKey } from '../contracts/scopes.js';
 import { chainSpanContext, traceParentOf } from '../telemetry/trace-context.js';
 import { type Store, storable } from './database.js';
 import { WITHDRAWN } from './holds.js';
 import type { ChainTable } from './schema.js';
+import { claimScopes, releaseChainScopes } from './scopes.js';
 
 export type ChainRow = Selectable<ChainTable>;
 
@@ -23,16 +25,32 @@ export interface NewChain {
   readonly namespace?: string;
   /** W3C `traceparent` of the span that submits it. */
   readonly traceParent?: string;
+  /** What the chain takes before its function begins: it stands in line from its submission on. */
+  readonly scopes?: readonly ScopeKey[];
 }
 
 /**
  * Writes the row of a new chain, or finds the one that it duplicates: the same key at any time, or, without a key,
  * identical content in flight. Two at once get one row. Throws `KEY_CONFLICT` for a key that another input has used.
  */
-export async function insertChain(
-  { db }: Store,
-  chain: NewChain,
-): Promise<{ readonly row: ChainRow; readonly duplicate: boolean }> {
+export async function insertChain({ db }: Store, chain: NewChain): Promise<InsertedChain> {
+  const { scopes } = chain;
+  if (scopes === undefined) return insertRow(db, chain);
+  return db.transaction().execute(async (trx) => {
+    const inserted = await insertRow(trx, chain);
+    const { row, duplicate } = inserted;
+    const claim = { chainId: row.id, priority: row.priority, keys: scopes };
+    if (!duplicate) await claimScopes({ db: trx }, claim, { asked: false });
+    return inserted;
+  });
+}
+
+interface InsertedChain {
+  readonly row: ChainRow;
+  readonly duplicate: boolean;
+}
+
+async function insertRow(db: Store['db'], chain: NewChain): Promise<InsertedChain> {
   const values = {
     id: `${chain.type}-${uuidv7()}`,
     type: chain.type,
@@ -44,6 +62,7 @@ export async function insertChain(
     title: chain.title === undefined ? null : storable(chain.title),
     namespace: chain.namespace ?? null,
     trace_parent: chain.traceParent ?? null,
+    scoped: chain.scopes !== undefined,
     state: 'queued' as const,
   };
   const same = db.selectFrom('chain').selectAll().where('tenant', '=', chain.tenant).where('type', '=', chain.type);
@@ -93,7 +112,7 @@ export function findChain({ db }: Store, id: string): Promise<ChainRow | undefin
 }
 
 /** A chain without its input and output, which may be large: for what is asked often. */
-export type ChainHead = Omit<ChainRow, 'input' | 'output' | 'pruned_at'>;
+export type ChainHead = Omit<ChainRow, 'input' | 'output' | 'pruned_at' | 'scoped'>;
 
 const HEAD = [
   'id',
@@ -239,7 +258,8 @@ export interface ChainEnd {
 }
 
 /**
- * Closes a chain and withdraws its open holds. The first end counts: returns false when it was closed already. With
+ * Closes a chain, withdraws its open holds, forgets its parked calls and gives back its scopes. The first end counts:
+ * returns false when it was closed already. With
  * `onlyIfQueued` it closes a chain whose workflow has not been started.
  */
 export async function closeChain(
@@ -264,12 +284,14 @@ export async function closeChain(
     if (onlyIfQueued) update = update.where('state', '=', 'queued');
     const { numUpdatedRows } = await update.executeTakeFirst();
     if (numUpdatedRows === 0n) return false;
+    await trx.deleteFrom('parked').where('chain_id', '=', id).execute();
     await trx
       .updateTable('hold')
       .set({ verdict: WITHDRAWN, decided_by: 'holdfast', decided_at: new Date(), note: `the chain is ${end.state}` })
       .where('chain_id', '=', id)
       .where('decided_at', 'is', null)
       .execute();
+    await releaseChainScopes(trx, id);
     return true;
   });
 }

@@ -8,6 +8,8 @@ import * as changes from './migrations/0004-changes.js';
 import * as retention from './migrations/0005-retention.js';
 import * as traceParent from './migrations/0006-trace-parent.js';
 import * as quotas from './migrations/0007-quotas.js';
+import * as parked from './migrations/0008-parked.js';
+import * as scopes from './migrations/0009-scopes.js';
 
 const MIGRATIONS = {
   '0001-four-records': fourRecords,
@@ -17,6 +19,8 @@ const MIGRATIONS = {
   '0005-retention': retention,
   '0006-trace-parent': traceParent,
   '0007-quotas': quotas,
+  '0008-parked': parked,
+  '0009-scopes': scopes,
 };
 
 /**

@@ -95,7 +95,7 @@ export async function moveToRun({ db }: Store, id: string, start: () => Promise<
 }
 
 async function moveRecords(trx: Kysely<Database>, id: string, from: string, to: string): Promise<void> {
-  for (const table of ['attempt', 'hold'] as const) {
+  for (const table of ['attempt', 'hold', 'parked'] as const) {
     await trx
       .updateTable(table)
       .set({ first_run_id: to })

@@ -2,15 +2,22 @@ import type { Generated } from 'kysely';
 import type { ChainState } from '../contracts/chains.js';
 import type { HoldKind, HoldVerdict } from '../contracts/holds.js';
 import type { Lane } from '../contracts/lanes.js';
+import type { PauseKind } from '../contracts/pauses.js';
 import type { Priority } from '../contracts/priority.js';
 
-/** The four records, and the changes of chains, as tables. Columns that hold JSON are text: exact bytes, never reordered as jsonb would. */
+/** The four records, what stands in the way of calls, and the changes of chains, as tables. Columns that hold JSON are text: exact bytes, never reordered as jsonb would. */
 export interface Database {
   chain: ChainTable;
   attempt: AttemptTable;
   blob: BlobTable;
   hold: HoldTable;
   change: ChangeTable;
+  pause: PauseTable;
+  parked: ParkedTable;
+  tenant_weight: TenantWeightTable;
+  scope_claim: ScopeClaimTable;
+  scope_claim_key: ScopeClaimKeyTable;
+  scope_admission: ScopeAdmissionTable;
 }
 
 /** The job record, written before the workflow starts. */
@@ -45,6 +52,8 @@ export interface ChainTable {
   pruned_at: Generated<Date | null>;
   /** W3C `traceparent` of the span that submitted it; null when nobody traced. */
   trace_parent: string | null;
+  /** Whether its workflow claims scopes before the chain's function begins. */
+  scoped: Generated<boolean>;
 }
 
 /** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */
@@ -147,4 +156,89 @@ export interface ChangeTable {
   /** Of all attempts that had ended when the state changed; null when none of them has a known price. */
   cost_micro_usd: number | null;
   changed_at: Date;
+}
+
+/** A stop that a person has ordered. */
+export interface PauseTable {
+  id: Generated<number>;
+  kind: PauseKind;
+  /** Empty for everything. */
+  value: string;
+  paused_by: string;
+  reason: string | null;
+  paused_at: Generated<Date>;
+}
+
+/** A call that waits outside of every queue until its cause is over. */
+export interface ParkedTable {
+  chain_id: string;
+  first_run_id: string;
+  step: string;
+  call: number;
+  /** What it waits for: `pause`, or another mechanism's own word; and which one of them. */
+  cause_kind: string;
+  cause_id: string;
+  /** For people. */
+  cause: string;
+  since: Generated<Date>;
+  /** When its cause is over; null until somebody knows. */
+  due_at: Date | null;
+  /** How often, and when last, its chain was told. */
+  wakes: Generated<number>;
+  woken_at: Date | null;
+}
+
+/** A tenant's share of what is scarce, beside 1 for all others. */
+export interface TenantWeightTable {
+  tenant: string;
+  weight: number;
+}
+
+/** `lapsed`: it was let in and its chain did not answer; it stands in line again when the chain asks again. */
+export type ScopeClaimState = 'waiting' | 'admitted' | 'lapsed';
+
+/** Who wants scopes, or has them: a call of a step, or a chain as a whole. Gone once it has given them back. */
+export interface ScopeClaimTable {
+  id: Generated<number>;
+  chain_id: string;
+  /** Which call of the chain; empty for the chain as a whole. */
+  call: string;
+  /** For people; null for the chain as a whole. */
+  step: string | null;
+  call_number: number | null;
+  state: ScopeClaimState;
+  /** Whose activity has taken the permit up. */
+  worker: number | null;
+  /** Since when that worker is seen as dead. */
+  worker_lost_at: Date | null;
+  claimed_at: Generated<Date>;
+  admitted_at: Date | null;
+  /** When the chain learned that it was let in; until then it is told again. */
+  seen_at: Date | null;
+  sends: Generated<number>;
+  sent_at: Date | null;
+}
+
+/** One key that a claim takes. */
+export interface ScopeClaimKeyTable {
+  claim_id: number;
+  key: string;
+  /** The scope's name for people. */
+  label: string;
+  /** How many may have the key at once, by the declaration of the claim. */
+  at_once: number | null;
+  /** How many may take it within a time, in milliseconds. */
+  rate_count: number | null;
+  rate_ms: number | null;
+  /** Place in line: class, then arrival of the chain. */
+  rank: number;
+  arrival: Date;
+  state: ScopeClaimState;
+}
+
+/** What a rate has let in, until it no longer counts. */
+export interface ScopeAdmissionTable {
+  key: string;
+  admitted_at: Date;
+  until: Date;
 }

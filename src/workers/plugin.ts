@@ -3,6 +3,7 @@ import type { DataConverter } from '@temporalio/common';
 import type { BundlerPlugin, WorkerPlugin } from '@temporalio/worker';
 import { createEngineActivities } from '../activities/engine-activities.js';
 import { HoldfastError } from '../contracts/errors.js';
+import { checkScopes } from '../contracts/scopes.js';
 import { openStore } from '../store/database.js';
 import { migrate } from '../store/migrate.js';
 import { createPayloadCodec } from '../store/payload-codec.js';
@@ -11,7 +12,8 @@ import type { WorkerSettings } from './worker.js';
 
 /** What the plugin needs of a worker's settings; give it the same object as `startWorker`. */
 export type HoldfastPluginOptions = Pick<WorkerSettings, 'databaseUrl' | 'routing'> & {
-  readonly app: Pick<WorkerSettings['app'], 'steps' | 'approvals'>;
+  readonly app: Pick<WorkerSettings['app'], 'steps' | 'approvals' | 'scopes'> &
+    Partial<Pick<WorkerSettings['app'], 'chains'>>;
 };
 
 /** For the `plugins` of a `Worker`, a `Client` and `bundleWorkflowCode`. */
@@ -31,10 +33,11 @@ const MAX_CONNECTIONS = 10;
  * engine's activities, its workflow interceptors and its payload codec. Model calls, and what goes on by itself (the
  * sweeper), stay with the workers that `startWorker` or `holdfast worker` runs on the same database and namespace.
  *
- * Adding it to a worker throws `BAD_CONFIGURATION` when that one has payload codecs of its own, and what is wrong with the
+ * Throws `BAD_CONFIGURATION` for scopes that cannot work. Adding it to a worker throws `BAD_CONFIGURATION` when that one has payload codecs of its own, and what is wrong with the
  * store.
  */
 export function holdfastPlugin({ databaseUrl, app, routing }: HoldfastPluginOptions): HoldfastPlugin {
+  checkScopes(app);
   const store = openStore(databaseUrl, { maxConnections: MAX_CONNECTIONS });
   const codec = createPayloadCodec(store);
 
@@ -62,6 +65,8 @@ export function holdfastPlugin({ databaseUrl, app, routing }: HoldfastPluginOpti
         store,
         steps: app.steps,
         routing,
+        ...(app.chains && { chains: app.chains }),
+        ...(app.scopes && { scopes: app.scopes }),
         ...(app.approvals && { approvals: app.approvals }),
       });
       return { ...options, dataConverter, activities: { ...options.activities, ...engine } };

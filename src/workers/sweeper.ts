@@ -31,10 +31,12 @@ export function startSweeper(store: Store, temporal: Client, log: (message: stri
         SELECT pg_try_advisory_lock(${sql.lit(SWEEPER_LOCK)}) AS mine`.execute(connection);
       if (!rows[0]?.mine) return;
       try {
-        const { started, closed, sent, problems } = await sweep(store, temporal, stopping.signal);
+        const { started, closed, sent, woken, problems } = await sweep(store, temporal, stopping.signal);
         for (const problem of problems) complain(problem);
         await dropDeadClaims(store, await listLiveWorkers(store));
-        if (started + closed + sent > 0) log(`sweeper: started ${started}, closed ${closed}, decisions sent ${sent}`);
+        if (started + closed + sent + woken > 0) {
+          log(`sweeper: started ${started}, closed ${closed}, decisions sent ${sent}, woken ${woken}`);
+        }
       } finally {
         await sql`SELECT pg_advisory_unlock(${sql.lit(SWEEPER_LOCK)})`.execute(connection);
       }

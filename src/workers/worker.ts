@@ -11,6 +11,7 @@ import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
 import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, lowTaskQueue, modelTaskQueue } from '../contracts/queues.js';
 import type { QuotaLimits } from '../contracts/quotas.js';
+import { checkScopes } from '../contracts/scopes.js';
 import { temporalUnreachable } from '../intake/temporal-unreachable.js';
 import { schemaForModel } from '../models/parse-output.js';
 import { latestOutputs } from '../store/attempts.js';
@@ -76,6 +77,7 @@ export interface RunningWorker {
 export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
   const { temporal, databaseUrl, app, routing, lanes, log } = settings;
   checkSteps(app, settings.maxOutputTokensOf);
+  checkScopes(app);
   const closing: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
     for (const step of closing.reverse())
@@ -99,7 +101,9 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
     const engine = createEngineActivities({
       store,
       steps: app.steps,
+      chains: app.chains,
       routing,
+      ...(app.scopes && { scopes: app.scopes }),
       ...(app.approvals && { approvals: app.approvals }),
     });
     const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'> & object = {
@@ -138,6 +142,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       ...settings.knowledge,
       store,
       steps: app.steps,
+      ...(app.scopes && { scopes: app.scopes }),
       model: settings.model,
       worker: identity.number,
       routing,

@@ -28,6 +28,8 @@ export const engineState = {
   /** Calls that are open, as `step call`, and how many of each step this run has finished: for people. */
   openSteps: new Set<string>(),
   finishedSteps: {} as Record<string, number>,
+  /** Those of the open calls that wait outside of every queue, and what for: for people. */
+  parkedSteps: new Map<string, string>(),
   openHolds: new Map<string, OpenHold>(),
   /** Decisions of this run, so that somebody who comes second is told. */
   decided: new Map<string, SettledDecision>(),
@@ -35,6 +37,10 @@ export const engineState = {
   decisions: 0,
   /** How often somebody has said that what parked calls wait for may have changed. */
   wakes: 0,
+  /** What the chain was started with: keys of its scopes may follow from it. */
+  input: undefined as unknown,
+  /** The chain's own scopes, once it has taken them; lent while others may have them. */
+  scopes: undefined as { readonly releaseOnHold: boolean; lent: boolean } | undefined,
   warnedOfLength: false,
 };
 

@@ -22,6 +22,7 @@ import type { DecideHoldInput, DecideSignalInput } from '../contracts/messages.j
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, type OpenHold } from './engine-state.js';
+import { lendWhileHeld, regainScopes } from './scopes.js';
 import { showDetails } from './show-chain.js';
 
 /**
@@ -38,6 +39,9 @@ export async function waitAtHold(request: HoldRequest, deadlineMs?: number): Pro
   const hold: OpenHold = { request };
   engineState.openHolds.set(holdId, hold);
   publishHolds();
+  const lending = engineState.scopes?.releaseOnHold ? lendWhileHeld(hold) : undefined;
+  // Cancelled with the wait below, which says so.
+  lending?.catch(() => {});
   try {
     if (deadlineMs !== undefined) await decideAtDeadline(hold, deadlineMs);
     await condition(() => hold.decision !== undefined);
@@ -47,6 +51,10 @@ export async function waitAtHold(request: HoldRequest, deadlineMs?: number): Pro
   }
   const decision = hold.decision as SettledDecision;
   engineState.decided.set(holdId, decision);
+  if (lending !== undefined) {
+    await lending;
+    await regainScopes();
+  }
   return decision;
 }
 

@@ -29,6 +29,7 @@ import {
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, type Lineage } from './engine-state.js';
 import { decideHold, receiveSignal, validateDecision } from './holds.js';
+import { claimChainScopes, isScoped } from './scopes.js';
 import { showEnd } from './show-chain.js';
 
 export const decideHoldUpdate = defineUpdate<DecideHoldResult, [DecideHoldInput]>(DECIDE_HOLD_UPDATE);
@@ -41,12 +42,15 @@ export const interceptors = (): WorkflowInterceptors => ({ inbound: [inbound], o
 const inbound: WorkflowInboundCallsInterceptor = {
   async execute(input, next) {
     inheritLineage(input);
+    engineState.input = input.args[0];
     setHandler(decideHoldUpdate, decideHold, { validator: validateDecision });
     setHandler(decideHoldSignal, receiveSignal);
     setHandler(wakeSignal, () => {
       engineState.wakes += 1;
     });
     try {
+      // Not awaited by others: signals that came with their start would go before their function.
+      if (isScoped()) await claimChainScopes();
       const output = await next(input);
       await close({ ...chainRef(), state: 'completed', output: output ?? null });
       return output;

@@ -31,19 +31,25 @@ export function showEnd(state: ClosedState): void {
 
 /** Shows what a chain does now in the details of its workflow. They are answers to a query and no part of history. */
 export function showDetails(): void {
-  const { openSteps, finishedSteps, openHolds } = engineState;
+  const { openSteps, finishedSteps, parkedSteps, openHolds } = engineState;
   const finished = Object.entries(finishedSteps).map(([step, count]) => (count === 1 ? step : `${step} (${count})`));
   const requests = [...openHolds.values()].map(({ request }) => request);
   const held = new Set(requests.map(({ step, call }) => `${step} ${call}`));
-  const running = [...openSteps].filter((name) => !held.has(name));
+  const running = [...openSteps].filter((name) => !held.has(name) && !parkedSteps.has(name));
   setCurrentDetails(
     [
-      `**Now:** ${running.join(', ') || (requests.length > 0 ? 'waits for a decision' : 'no step is open')}`,
+      `**Now:** ${running.join(', ') || idleBecause(requests.length, parkedSteps.size)}`,
       `**Steps done in this run:** ${finished.join(', ') || 'none'}`,
+      ...[...parkedSteps].map(([name, cause]) => `**Parked:** ${name}, ${cause}`),
       ...requests.map(holdDetails),
       `Attempts and cost: \`holdfast status ${workflowInfo().workflowId}\``,
     ].join('\n\n'),
   );
+}
+
+function idleBecause(held: number, parked: number): string {
+  if (held > 0) return 'waits for a decision';
+  return parked > 0 ? 'is parked' : 'no step is open';
 }
 
 function holdDetails({ holdId, kind, step, reason, message, deadline }: HoldRequest): string {

@@ -5,6 +5,7 @@ import {
   ActivityFailure,
   ApplicationFailure,
   condition,
+  IllegalStateError,
   isCancellation,
   log,
   proxyActivities,
@@ -23,6 +24,7 @@ import type { StepOptions, StepProxies, StepRegistry, StepResult } from '../cont
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, take } from './engine-state.js';
 import { waitAtHold } from './holds.js';
+import { claimChainScopes, givingBack } from './scopes.js';
 import { showDetails, showTenant } from './show-chain.js';
 
 /**
@@ -74,7 +76,12 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
         return outcome.result;
       }
       if ('parked' in outcome) {
-        await condition(() => engineState.wakes > wakes);
+        engineState.parkedSteps.set(name, outcome.parked);
+        showDetails();
+        const wake = () => condition(() => engineState.wakes > wakes);
+        await (outcome.scoped === undefined ? wake() : givingBack(outcome.scoped, wake));
+        engineState.parkedSteps.delete(name);
+        showDetails();
         continue;
       }
       const { reason, message } = outcome.failure;
@@ -83,6 +90,7 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
     }
   } finally {
     engineState.openSteps.delete(name);
+    engineState.parkedSteps.delete(name);
     showDetails();
   }
 }
@@ -98,22 +106,34 @@ function warnOfLongHistory(): void {
 type Outcome =
   | { readonly result: StepResult<unknown> }
   | { readonly failure: StepFailureDetails }
-  | { readonly parked: true };
+  /** What it waits for; where that is a scope, the call that stands in line for it. */
+  | { readonly parked: string; readonly scoped?: StepCall };
 
 async function tryStep(call: StepCall): Promise<Outcome> {
   const { input: _, ...rest } = call;
   const planned = { ...rest, begun: engineState.generation > 0 || Object.keys(engineState.finishedSteps).length > 0 };
-  const plan = await callEngine('holdfastPlanStep', planned, `plan ${call.step}`);
+  let plan = await callEngine('holdfastPlanStep', planned, `plan ${call.step}`);
+  if (plan.kind === 'input') {
+    const given = { ...planned, given: { input: call.input } };
+    plan = await callEngine('holdfastPlanStep', given, `plan ${call.step}`);
+  }
+  if (plan.kind === 'claim') {
+    await claimChainScopes();
+    return tryStep(call);
+  }
   if (plan.tenant !== undefined) showTenant(plan.tenant);
   if (plan.kind === 'reuse') return { result: plan.result };
   if (plan.kind === 'hold') return { failure: plan };
-  if (plan.kind === 'parked') return { parked: true };
+  if (plan.kind === 'parked') return { parked: plan.cause, ...(plan.scoped ? { scoped: call } : {}) };
+  if (plan.kind !== 'call') throw new IllegalStateError(`No step can follow the plan ${plan.kind}.`);
+  const callPlan = plan;
   try {
-    return { result: await callModel(call, plan) };
+    if (!callPlan.scoped) return { result: await callModel(call, callPlan) };
+    return { result: await givingBack(call, () => callModel(call, callPlan)) };
   } catch (error) {
     if (isCancellation(error)) throw error;
-    if (isParked(error)) return { parked: true };
-    return { failure: failureOf(error) };
+    const parked = parkedBy(error);
+    return parked === undefined ? { failure: failureOf(error) } : { parked };
   }
 }
 
@@ -139,9 +159,10 @@ function callModel(call: StepCall, plan: Extract<StepPlan, { kind: 'call' }>): P
   return holdfastCallModel(call);
 }
 
-function isParked(error: unknown): boolean {
+/** What a call waits for that the model activity has given back; undefined for every other failure. */
+function parkedBy(error: unknown): string | undefined {
   const cause = error instanceof ActivityFailure ? error.cause : error;
-  return cause instanceof ApplicationFailure && cause.type === PARKED;
+  return cause instanceof ApplicationFailure && cause.type === PARKED ? cause.message : undefined;
 }
 
 function failureOf(error: unknown): StepFailureDetails {

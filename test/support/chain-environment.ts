@@ -114,6 +114,13 @@ export class RecordedEngine implements EngineActivities, ModelActivities {
     this.closed.push(end);
   };
 
+  readonly holdfastClaimScopes: EngineActivities['holdfastClaimScopes'] = async () => ({
+    admitted: true,
+    releaseOnHold: false,
+  });
+
+  readonly holdfastReleaseScopes: EngineActivities['holdfastReleaseScopes'] = async () => {};
+
   private keyOf({ step, inputHash, occurrence }: StepCall): string {
     return [step, inputHash, occurrence].join('/');
   }

@@ -115,7 +115,7 @@ function tableOf(found: Found): Result['tables'][number] {
         : []),
       row('calls', ({ calls }) => digits(calls, 0)),
       row('**429s**', ({ refused, calls }) => `${digits(refused, 0)} (${digits((100 * refused) / calls, 1)} %)`),
-      row('tokens of failed calls', ({ wastedTokens }) => digits(wastedTokens, 0)),
+      row('tokens of calls that failed or were cut', ({ wastedTokens }) => digits(wastedTokens, 0)),
       row('steps paid twice', ({ paidTwice }) => digits(paidTwice, 0)),
       row('high class, p50 and p95, s', ({ high }) => `${digits(high.p50, 1)}, ${digits(high.p95, 1)}`),
       row('**urgent chains, p50 and p95, s**', ({ urgent }) => `${digits(urgent.p50, 1)}, ${digits(urgent.p95, 1)}`),

@@ -25,7 +25,7 @@ export interface Figures {
   /** From the submission to the last answer; of the high class without the urgent chains. */
   readonly high: Latency;
   readonly urgent: Latency;
-  /** Finished chains at half of the run's time, as a share. */
+  /** Finished chains when the binding limit had given half of what it gave in the whole run, as a share. */
   readonly halfTime: { readonly quiet: number; readonly noisy: number };
   /** Jain's index of tokens over tenants, see {@link jainIndex}; null when there never was a backlog of all of them. */
   readonly jain: number | null;
@@ -41,6 +41,17 @@ function given(plan: Plan, seconds: number): number {
     return Math.max(0, to - from) * share;
   });
   return (sum(shares) * plan.limits[plan.binding]) / 60;
+}
+
+/** When the binding limit had given half of what it gave in so many seconds: half of the time, when it never changed. */
+function halfTimeOf(plan: Plan, seconds: number): number {
+  let [low, high] = [0, seconds];
+  while (high - low > 0.001) {
+    const middle = (low + high) / 2;
+    if (given(plan, middle) < given(plan, seconds) / 2) low = middle;
+    else high = middle;
+  }
+  return high;
 }
 
 function taken({ binding }: Plan, call: SeenCall): number {
@@ -121,8 +132,9 @@ export function figuresOf(plan: Plan, run: Run): Figures {
     const values = of.map(latencyOf);
     return { p50: quantile(values, 0.5), p95: quantile(values, 0.95) };
   };
+  const half = halfTimeOf(plan, run.seconds);
   const halfTime = (of: readonly PlannedChain[]): number =>
-    of.filter((chain) => endOf(chain) <= run.seconds / 2).length / of.length;
+    of.filter((chain) => endOf(chain) <= half).length / of.length;
 
   const useful = [...done.values()].filter(({ chain }) => run.completed.has(chain));
   const succeeded = run.calls.filter(({ state }) => state === 'succeeded').length;

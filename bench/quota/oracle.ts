@@ -27,9 +27,14 @@ const ROUNDING = 1e-3;
 
 const GROUP = (SIMULATED_MODELS.find(({ id }) => id === MODEL) as SimulatedModel).modelClass;
 
+/** Who takes turns: within a class, for what a tenant got of another class was nobody's loss in this one. */
+function turnKey({ priority, tenant }: PlannedChain): string {
+  return `${priority} ${tenant}`;
+}
+
 /**
  * Admits each call at the moment when the simulated Claude has room for it, in the best order there is: by class, then
- * the tenant that has been served the fewest tokens, then later steps, then arrival. It reads the buckets themselves and
+ * the tenant that has been served the fewest tokens of that class, then later steps, then arrival. It reads the buckets themselves and
  * knows what each call will take. Output is taken while the answer is written, so what open calls will still take counts
  * as gone. After a fault it waits as long as Holdfast does: it is the admission that is judged.
  */
@@ -37,6 +42,7 @@ class Oracle implements Side {
   private readonly abort = new AbortController();
   private readonly send: Send;
   private readonly waiting = new Set<Waiter>();
+  /** Tokens, by class and tenant. */
   private readonly served = new Map<string, number>();
   /** What admitted calls have taken or will take. */
   private readonly admitted: Record<Bucket, number> = { requests: 0, inputTokens: 0, outputTokens: 0 };
@@ -89,11 +95,11 @@ class Oracle implements Side {
     }
   }
 
-  private count({ tenant }: PlannedChain, cost: Cost, requests: number, tokens: number): void {
+  private count(chain: PlannedChain, cost: Cost, requests: number, tokens: number): void {
     this.admitted.requests += requests;
     this.admitted.inputTokens += tokens * cost.inputTokens;
     this.admitted.outputTokens += tokens * cost.outputTokens;
-    this.served.set(tenant, (this.served.get(tenant) ?? 0) + tokens * (cost.inputTokens + cost.outputTokens));
+    this.served.set(turnKey(chain), this.servedFor(chain) + tokens * (cost.inputTokens + cost.outputTokens));
   }
 
   private admit(): void {
@@ -114,8 +120,12 @@ class Oracle implements Side {
 
   private compare(a: Waiter, b: Waiter): number {
     const rank = ({ chain }: Waiter) => PRIORITIES.indexOf(chain.priority);
-    const served = ({ chain }: Waiter) => this.served.get(chain.tenant) ?? 0;
+    const served = ({ chain }: Waiter) => this.servedFor(chain);
     return rank(a) - rank(b) || served(a) - served(b) || b.step - a.step || a.arrival - b.arrival;
+  }
+
+  private servedFor(chain: PlannedChain): number {
+    return this.served.get(turnKey(chain)) ?? 0;
   }
 
   private buckets(): GroupReading {

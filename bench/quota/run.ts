@@ -41,8 +41,6 @@ export type During<Kind extends Side> = (run: {
   readonly signal: AbortSignal;
 }) => Promise<void>;
 
-/** Before the run, so that no side pays for code that has never run. */
-const WARM_UP_CHAINS = 8;
 const NO_LIMITS = { requests: 1e9, inputTokens: 1e12, outputTokens: 1e12 };
 
 /** A side that takes longer is stopped. */
@@ -66,7 +64,7 @@ export async function runSide<Kind extends Side>(
     setLimits(simulator, NO_LIMITS);
     const side = await start(plan, simulator);
     try {
-      await warmUp(side);
+      if (plan.warmUpChains > 0) await warmUp(side, plan.warmUpChains);
       // Down from no limits, each bucket is cut to its capacity: full.
       simulator.setLimits({ headers: plan.headers ?? true, chargeRefused: plan.chargeRefused ?? false });
       setLimits(simulator, plan.limits);
@@ -82,8 +80,8 @@ export async function runSide<Kind extends Side>(
   }
 }
 
-async function warmUp(side: Side): Promise<void> {
-  const { chains } = planWorkload({ chains: WARM_UP_CHAINS, urgent: 0, sentences: 3 });
+async function warmUp(side: Side, count: number): Promise<void> {
+  const { chains } = planWorkload({ chains: count, urgent: 0, sentences: 3 });
   await Promise.all(chains.map((chain) => side.run({ ...chain, name: `w${chain.name}` })));
   // What a side keeps of the limits by itself has filled up again.
   await delay(BURST_SECONDS * 1_000);

@@ -104,16 +104,15 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   'long-documents': {
     title: 'one tenant with 10 × longer documents',
-    method: `Input tokens for 5 calls a second on the average; the documents of ${QUIET[0]} are ten times as long.`,
+    method: `Input tokens for 7 calls a second on the average; the documents of ${QUIET[0]} are ten times as long.`,
     binding: 'inputTokens',
-    callsPerSecond: 5,
-    chainsShare: 0.6,
+    callsPerSecond: 7,
     longTenant: QUIET[0],
   },
 };
 
 /** A scenario with its numbers. */
-export interface Plan extends Scenario {
+export interface Plan extends Scenario, Pick<Scale, 'workers' | 'warmUpChains'> {
   readonly name: string;
   readonly workload: Workload;
   readonly limits: Limits;
@@ -122,16 +121,27 @@ export interface Plan extends Scenario {
   readonly demands: Demands;
 }
 
-export interface PlanOptions {
+/** How much of everything: `short` is for tests, and proves everything but speed. */
+export interface Scale {
   readonly chains: number;
+  /** In the middle of the run. */
   readonly urgent: number;
+  /** Worker processes of each side that has any. */
+  readonly workers: number;
+  /** Before the run, so that no side pays for code that has never run. */
+  readonly warmUpChains: number;
 }
 
-export function planScenario(name: string, scenario: Scenario, { chains, urgent }: PlanOptions): Plan {
+export const SCALES = {
+  full: { chains: 300, urgent: 10, workers: 4, warmUpChains: 8 },
+  short: { chains: 12, urgent: 2, workers: 1, warmUpChains: 0 },
+} as const satisfies Readonly<Record<string, Scale>>;
+
+export function planScenario(name: string, scenario: Scenario, scale: Scale): Plan {
   const { binding, callsPerSecond, chainsShare = 1, sentences = 3, longTenant } = scenario;
   const workload = planWorkload({
-    chains: Math.round(chains * chainsShare),
-    urgent,
+    chains: Math.round(scale.chains * chainsShare),
+    urgent: scale.urgent,
     sentences,
     ...(longTenant && { longTenant }),
   });
@@ -140,7 +150,9 @@ export function planScenario(name: string, scenario: Scenario, { chains, urgent 
     Math.round((work[bucket] / work.requests) * callsPerSecond * 60 * (bucket === binding ? 1 : ROOM));
   const limits = Object.fromEntries(BUCKETS.map((bucket) => [bucket, perMinute(bucket)])) as Limits;
   const seconds = work[binding] / (limits[binding] / 60);
-  return { ...scenario, name, workload, limits, seconds, demands: { ...DEMANDS, ...scenario.demands } };
+  const { workers, warmUpChains } = scale;
+  const demands = { ...DEMANDS, ...scenario.demands };
+  return { ...scenario, name, workload, limits, seconds, demands, workers, warmUpChains };
 }
 
 export function setLimits(simulator: SimulatedClaude, { requests, inputTokens, outputTokens }: Limits): void {

@@ -2,7 +2,6 @@ import { EventEmitter, once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { lastLines, launch, logSince, type OnSpawn } from '../src/embedded/processes.js';
-import type { WorkerSettings } from './worker.js';
 
 /** What a worker process has used so far. */
 export interface Usage {
@@ -17,15 +16,23 @@ export interface WorkerProcess {
   stop(): Promise<void>;
 }
 
+export interface WorkerProcessOptions {
+  readonly directory: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly onSpawn: OnSpawn;
+  /** What the process runs; it serves by `serveParent`. Default: bench/worker.ts. */
+  readonly script?: URL;
+}
+
 /** Starts a worker of one side in a process of its own; resolves when it polls. */
-export async function startWorkerProcess(
-  settings: WorkerSettings,
-  { directory, env, onSpawn }: { directory: string; env: NodeJS.ProcessEnv; onSpawn: OnSpawn },
+export async function startWorkerProcess<Settings extends { readonly side: string }>(
+  settings: Settings,
+  { directory, env, onSpawn, script = new URL('./worker.ts', import.meta.url) }: WorkerProcessOptions,
 ): Promise<WorkerProcess> {
   const logFile = join(directory, 'logs', `${settings.side}.log`);
   const part = await launch({
     command: process.execPath,
-    args: ['--expose-gc', '--import', 'tsx', fileURLToPath(new URL('./worker.ts', import.meta.url))],
+    args: ['--expose-gc', '--import', 'tsx', fileURLToPath(script)],
     // Of the machine's environment nothing that could configure one side and not the other.
     env: Object.fromEntries(
       Object.entries(env).filter(([name]) => !/^(HOLDFAST|TEMPORAL|ANTHROPIC|DATABASE)_/.test(name)),

@@ -9,9 +9,8 @@ const PARAGRAPHS = FILES.flatMap((name) =>
 let made = 0;
 
 /** A text of about so many tokens, by the simulator's count; no two are the same, so that no call shares its prefix. */
-export function makeDocument(tokens: number): string {
-  made += 1;
-  const parts = [`Report ${made}.`];
+export function makeDocument(tokens: number, name = String(++made)): string {
+  const parts = [`Report ${name}.`];
   let size = countTokens(parts[0] as string);
   for (let at = 0; size < tokens; at += 1) {
     const paragraph = `${at + 1}. ${PARAGRAPHS[at % PARAGRAPHS.length]}`;

@@ -31,7 +31,7 @@ function tableText({ head, rows }: Table): string {
 }
 
 /** One measurement with its heading and method. */
-export function sectionText({ title, method }: Measurement, result: Result): string {
+export function sectionText({ title, method }: Pick<Measurement, 'title' | 'method'>, result: Result): string {
   return `## ${title}\n\n${method}\n\n${resultText(result)}`;
 }
 

@@ -6,6 +6,7 @@ import { startWorker } from '../src/workers/worker.js';
 import { workerSettings } from '../src/workers/worker-settings.js';
 import { createBareActivities } from './bare/activities.js';
 import { benchApplication } from './chains/app.js';
+import { type Stop, serveParent } from './serve-parent.js';
 
 export type Side = 'bare' | 'holdfast';
 
@@ -22,8 +23,6 @@ export const BARE_TASK_QUEUE = 'bare';
 
 /** Nobody waits for a quota here: the bare side has none. */
 const NO_LIMIT = String(10 ** 12);
-
-type Stop = () => Promise<void>;
 
 async function startHoldfast({ temporalAddress, databaseUrl, modelUrl, concurrency }: WorkerSettings): Promise<Stop> {
   const config = await loadConfig({
@@ -61,25 +60,4 @@ async function startBare({ temporalAddress, modelUrl, concurrency }: WorkerSetti
   };
 }
 
-let stop: Stop = async () => {};
-
-async function receive(message: { type: 'start'; settings: WorkerSettings } | { type: 'usage' }): Promise<void> {
-  if (message.type === 'start') {
-    stop = await (message.settings.side === 'bare' ? startBare : startHoldfast)(message.settings);
-    process.send?.({ type: 'ready' });
-    return;
-  }
-  globalThis.gc?.();
-  const { user, system } = process.cpuUsage();
-  process.send?.({ type: 'usage', rssBytes: process.memoryUsage.rss(), cpuMs: (user + system) / 1_000 });
-}
-
-/** Also when the benchmark itself has died. */
-async function end(): Promise<void> {
-  await stop();
-  process.exit();
-}
-
-process.on('message', receive);
-process.once('SIGTERM', end);
-process.once('disconnect', end);
+serveParent<WorkerSettings>((settings) => (settings.side === 'bare' ? startBare : startHoldfast)(settings));

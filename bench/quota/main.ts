@@ -1,0 +1,70 @@
+/** `npm run bench:quota [-- SCENARIO… [--sides A,B] [--chains N] [--out FILE] [--write]]`: runs, prints and judges. */
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { conditions, renewed, sectionText } from '../report.js';
+import { readArguments } from './arguments.js';
+import { judge, line } from './judge.js';
+import { judgeKills, KILL, KILL_SIDE_NAMES, type KillFigures, killLine, runKills } from './kill.js';
+import { type Figures, figuresOf } from './measure.js';
+import { type Run, runSide } from './run.js';
+import { planScenario, SCALES, SCENARIOS } from './scenarios.js';
+import { SIDES, type SideName } from './sides.js';
+
+const PAGE = new URL('../../docs/benchmarks.md', import.meta.url);
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+async function bench(args: string[]): Promise<void> {
+  const { scenarios, sides, chains, out, write } = readArguments(args);
+  const under = conditions(['npm run bench:quota', ...(args.length > 0 ? ['--', ...args] : [])].join(' '));
+  const scale = { ...SCALES.full, chains, urgent: Math.min(SCALES.full.urgent, Math.ceil(chains / 6)) };
+  const keep = (name: string, side: string, figures: object, { submitted, completed, ...run }: Run): void => {
+    if (out === undefined) return;
+    const raw = { ...run, submitted: Object.fromEntries(submitted), completed: [...completed] };
+    appendFileSync(out, `${JSON.stringify({ scenario: name, side, figures, run: raw })}\n`);
+  };
+  const troubles = ({ timedOut, seconds, failures }: Run): void => {
+    if (timedOut) say(`    stopped after ${seconds.toFixed(0)} s, with chains left`);
+    for (const failure of failures.slice(0, 3)) say(`    ${failure}`);
+  };
+
+  async function compare(name: string): Promise<string> {
+    const plan = planScenario(name, SCENARIOS[name]!, scale);
+    const { workload, seconds } = plan;
+    say(`${name}: ${workload.chains.length} + ${workload.urgent.length} chains, ${seconds.toFixed(0)} s at the limit`);
+    const found: Partial<Record<SideName, Figures>> = {};
+    for (const side of sides) {
+      const run = await runSide(plan, SIDES[side]);
+      const figures = figuresOf(plan, run);
+      found[side] = figures;
+      say(line(side, figures));
+      troubles(run);
+      keep(name, side, figures, run);
+    }
+    return sectionText({ title: `Quota: ${plan.title}`, method: plan.method }, judge(plan, found));
+  }
+
+  async function killing(): Promise<string> {
+    say(`kill: ${Math.round(chains * (KILL.chainsShare ?? 1))} chains`);
+    const found: KillFigures[] = [];
+    for (const side of KILL_SIDE_NAMES.filter((one) => sides.includes(one))) {
+      const kills = await runKills(side, scale, (figures, run) => {
+        say(killLine(figures));
+        troubles(run);
+        keep('kill', `${side}, ${figures.victim} killed`, figures, run);
+      });
+      found.push(...kills);
+    }
+    return sectionText({ title: `Quota: ${KILL.title}`, method: KILL.method }, judgeKills(found));
+  }
+
+  for (const name of scenarios) {
+    const section = name === 'kill' ? await killing() : await compare(name);
+    say(`\n${section}\n`);
+    // At once: a later scenario that fails must not cost the figures of an earlier one.
+    if (write) writeFileSync(PAGE, renewed(readFileSync(PAGE, 'utf8'), `quota-${name}`, `${section}\n\n${under}`));
+  }
+}
+
+await bench(process.argv.slice(2)).catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});

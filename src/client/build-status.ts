@@ -3,7 +3,7 @@ import { verdictsOf } from '../contracts/holds.js';
 import { isReasonCode, REASONS } from '../contracts/reasons.js';
 import type { ChainStatus, HoldStatus, StepState, StepStatus } from '../contracts/status.js';
 import type { AttemptRow } from '../store/attempts.js';
-import type { ChainRow } from '../store/chains.js';
+import { type ChainRow, delayedUntil } from '../store/chains.js';
 import type { HoldRow } from '../store/holds.js';
 
 /** A step call that Temporal has scheduled, whether or not an attempt was made. */
@@ -47,6 +47,7 @@ export function buildStatus({ chain, attempts, holds, pending, stuck }: StatusPa
     priority: chain.priority,
     key: chain.key,
     state,
+    startsAt: delayedUntil(chain)?.toISOString() ?? null,
     steps,
     holds: open.map(holdStatus),
     costMicroUsd: sumOfKnown(steps.map(({ costMicroUsd }) => costMicroUsd)),

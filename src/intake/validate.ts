@@ -4,9 +4,10 @@ import { DEFAULT_TENANT, MAX_TENANT_BYTES } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, isPriority, PRIORITIES } from '../contracts/priority.js';
 import type { NewChain } from '../store/chains.js';
+import { parseStartTime, type StartTime } from './start-time.js';
 
 /** What somebody asks for. */
-export interface Submission {
+export interface Submission extends StartTime {
   /** Name of the chain, which is the name of its workflow function. */
   readonly chain: string;
   readonly input: unknown;
@@ -48,6 +49,7 @@ export function validateSubmission(submission: Submission, app: Application, lim
   const input = JSON.stringify(value);
   checkSize(submission.chain, input, definition, app, limits);
   const title = definition.title?.(value);
+  const startAt = parseStartTime(submission);
   return {
     type: submission.chain,
     tenant,
@@ -56,6 +58,7 @@ export function validateSubmission(submission: Submission, app: Application, lim
     contentHash: contentHashOf(value),
     input,
     ...(title === undefined ? {} : { title: title.slice(0, 200) }),
+    ...(startAt === undefined ? {} : { startAt }),
   };
 }
 

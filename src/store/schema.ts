@@ -40,11 +40,14 @@ export interface ChainTable {
   closed_at: Date | null;
   /** The run that ended it: when another run of the same workflow comes, it was reset, and is open again. */
   closed_run_id: string | null;
+  /** When the sweeper looked at it; for one whose workflow waits in Temporal the time when that begins. */
   checked_at: Date | null;
   /** When its contents were pruned and its receipts kept. */
   pruned_at: Generated<Date | null>;
   /** W3C `traceparent` of the span that submitted it; null when nobody traced. */
   trace_parent: string | null;
+  /** When it is to start; null for one that starts at once. Until then it is queued, and its workflow waits in Temporal. */
+  start_at: Generated<Date | null>;
 }
 
 /** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */

@@ -40,6 +40,7 @@ import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, pr
 import { Reachability } from './reachability.js';
 import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts.js';
 import { type Difference, reconcileRecords } from './reconcile-records.js';
+import { Schedules } from './schedules.js';
 import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
 import { type ChainChange, type WatchOptions, watchChains } from './watch-chains.js';
@@ -65,10 +66,13 @@ const TEMPORAL_REST_MS = 5_000;
 
 /** What applications and the command line do with chains. Every method throws a `HoldfastError` with its remedy. */
 export class HoldfastClient implements ChainOperations {
+  /** Recurring chains. */
+  readonly schedules: Schedules;
   private readonly heads: HeadWatch;
   private schema: Promise<void> | undefined;
 
   constructor(private readonly options: HoldfastClientOptions) {
+    this.schedules = new Schedules(options.temporal, options.app, options.limits);
     this.heads = new HeadWatch((ids) => this.query(() => findChainNews(options.store, ids)));
   }
 

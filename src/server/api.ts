@@ -12,6 +12,7 @@ import { chainRoutes } from './chain-routes.js';
 import { codecRoutes } from './codec-routes.js';
 import { refuseForeignPages, requireLoopbackName, requireToken } from './guard.js';
 import { checkHealth } from './health.js';
+import { scheduleRoutes } from './schedule-routes.js';
 
 export interface ApiOptions {
   readonly client: HoldfastClient;
@@ -73,6 +74,7 @@ export function createApi(options: ApiOptions): Hono {
   app.route('/codec', codecRoutes(options));
   app.use('/v1/*', requireToken(token), refuseForeignPages);
   app.route('/v1/chains', chainRoutes(client));
+  app.route('/v1/schedules', scheduleRoutes(client));
   return app;
 }
 

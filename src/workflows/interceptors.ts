@@ -1,3 +1,4 @@
+import { defineSearchAttributeKey } from '@temporalio/common';
 import {
   allHandlersFinished,
   CancellationScope,
@@ -26,6 +27,7 @@ import {
   MEMO_CHAIN,
   WAKE_SIGNAL,
 } from '../contracts/messages.js';
+import { SCHEDULED_TIME, type ScheduleMemo } from '../contracts/schedules.js';
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, type Lineage } from './engine-state.js';
 import { decideHold, receiveSignal, validateDecision } from './holds.js';
@@ -34,6 +36,8 @@ import { showEnd } from './show-chain.js';
 export const decideHoldUpdate = defineUpdate<DecideHoldResult, [DecideHoldInput]>(DECIDE_HOLD_UPDATE);
 export const decideHoldSignal = defineSignal<[DecideSignalInput]>(DECIDE_HOLD_SIGNAL);
 export const wakeSignal = defineSignal(WAKE_SIGNAL);
+
+const scheduledTimeKey = defineSearchAttributeKey(SCHEDULED_TIME, 'DATETIME');
 
 /** Makes every workflow of a worker a chain that takes decisions and records its end. */
 export const interceptors = (): WorkflowInterceptors => ({ inbound: [inbound], outbound: [outbound] });
@@ -47,6 +51,7 @@ const inbound: WorkflowInboundCallsInterceptor = {
       engineState.wakes += 1;
     });
     try {
+      await beginScheduled(input);
       const output = await next(input);
       await close({ ...chainRef(), state: 'completed', output: output ?? null });
       return output;
@@ -67,6 +72,17 @@ const outbound: WorkflowOutboundCallsInterceptor = {
     return next({ ...input, headers: { ...input.headers, [HEADER_LINEAGE]: payload } });
   },
 };
+
+/** Writes the row of a chain that a schedule has started; the next run of one that continued as new has it. */
+async function beginScheduled({ args }: WorkflowExecuteInput): Promise<void> {
+  const { memo, typedSearchAttributes } = workflowInfo();
+  const scheduled = memo?.[MEMO_CHAIN] as Partial<ScheduleMemo> | undefined;
+  const scheduledAt = typedSearchAttributes.get(scheduledTimeKey)?.toISOString();
+  // Chains that intake has started have the memo without a schedule.
+  if (scheduled?.schedule === undefined || scheduledAt === undefined) return;
+  const begun = { ...(scheduled as ScheduleMemo), ...chainRef(), scheduledAt, input: args[0] };
+  await callEngine('holdfastBeginScheduled', begun, `begin: ${begun.schedule}`);
+}
 
 function inheritLineage({ headers }: WorkflowExecuteInput): void {
   const payload = headers[HEADER_LINEAGE];

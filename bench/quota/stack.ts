@@ -7,7 +7,7 @@ import { HoldfastClient } from '../../src/client/holdfast-client.js';
 import { linkTemporal } from '../../src/client/temporal-link.js';
 import { stackEnvironment } from '../../src/config/index.js';
 import { HoldfastError } from '../../src/contracts/errors.js';
-import { PRIORITY_KEY } from '../../src/contracts/priority.js';
+import { priorityKeyOf } from '../../src/contracts/priority.js';
 import { cacheDirectory, locateTemporal } from '../../src/embedded/binaries.js';
 import { findFreePort } from '../../src/embedded/ports.js';
 import { startPostgres } from '../../src/embedded/postgres-server.js';
@@ -185,7 +185,7 @@ export const startBare = stackSide(async ({ limits, callsPerSecond, workers: cou
         workflowId: `bare-${name}`,
         taskQueue: BARE_QUEUE,
         args: [{ name, document, sentences }],
-        priority: { priorityKey: PRIORITY_KEY[priority], fairnessKey: tenant },
+        priority: { priorityKey: priorityKeyOf(priority, false), fairnessKey: tenant },
       });
       await patiently(() => handle.result());
     },

@@ -4,6 +4,7 @@ import type { ChainRef, EngineActivities, PlannedCall } from '../contracts/activ
 import { type ApprovalRegistry, checkEdit } from '../contracts/approvals.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { HoldDecision, SettledDecision } from '../contracts/holds.js';
+import { scheduledKey } from '../contracts/schedules.js';
 import type { StepRegistry, StepResult } from '../contracts/steps.js';
 import { findSuccess, type JournalKey, recordReuse } from '../store/attempts.js';
 import {
@@ -16,6 +17,7 @@ import {
 } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { decideHold, findHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
+import { insertScheduledChain } from '../store/scheduled-chains.js';
 import { noteDecision, noteEnd, noteHold } from './observe.js';
 import { parkedCallOf, parkIfStopped } from './parking.js';
 import { planCall, type StepRouting } from './route-step.js';
@@ -126,6 +128,21 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
       const inTheWay = await scopes.beforeCall(call, chain);
       if (inTheWay !== undefined) return { tenant, ...inTheWay };
       return { tenant, ...plan, ...(scopes.isScoped(call.step) ? { scoped: true as const } : {}) };
+    },
+
+    async holdfastBeginScheduled({ chain: type, firstRunId, schedule, scheduledAt, input, ...begun }) {
+      const at = new Date(scheduledAt);
+      const isFirst = await insertScheduledChain(store, {
+        ...callingChain(),
+        ...begun,
+        type,
+        firstRunId,
+        key: scheduledKey(schedule, at),
+        input: input === undefined ? null : JSON.stringify(input),
+        scheduledAt: at,
+      });
+      if (isFirst) return;
+      throw ApplicationFailure.nonRetryable(`${schedule} has a chain for ${scheduledAt} already.`, 'FiredAlready');
     },
 
     async holdfastOpenHold(hold) {

@@ -6,7 +6,7 @@ import { formatCost } from './output.js';
 export function formatStatus(status: ChainStatus): string {
   const { id, chain, tenant, priority, key, state, holds, message } = status;
   const lines = [
-    `${id}  ${state}`,
+    `${id}  ${state}${status.startsAt === null ? '' : `, starts at ${status.startsAt}`}`,
     `chain ${chain}, tenant ${tenant}, priority ${priority}${key === null ? '' : `, key ${key}`}, cost ${formatCost(status.costMicroUsd)}`,
   ];
   if (message !== null) lines.push(message);

@@ -11,6 +11,7 @@ import { addPruneCommand } from './commands/prune.js';
 import { addReceiptsCommand } from './commands/receipts.js';
 import { addReplayCommands } from './commands/replay.js';
 import { addResultCommand } from './commands/result.js';
+import { addScheduleCommand } from './commands/schedule.js';
 import { addServerCommand } from './commands/server.js';
 import { addStatusCommand } from './commands/status.js';
 import { addSubmitCommand } from './commands/submit.js';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
   addDecideCommands(program);
   addCancelCommand(program);
   addPauseCommands(program);
+  addScheduleCommand(program);
   addReplayCommands(program);
   addDoctorCommand(program);
   addPruneCommand(program);

@@ -13,6 +13,8 @@ interface LinesFlags {
   readonly tenant?: string;
   readonly priority?: string;
   readonly key?: string;
+  readonly at?: string;
+  readonly delay?: string;
   readonly wait?: boolean;
 }
 
@@ -31,8 +33,10 @@ export async function submitLines(chain: string, file: string, flags: LinesFlags
   }
   const { note } = createOutput(true);
   const source = file === '-' ? process.stdin : await openFile(file);
-  const { tenant, priority } = flags;
-  const defaults = { ...(tenant === undefined ? {} : { tenant }), ...(priority === undefined ? {} : { priority }) };
+  const { tenant, priority, at, delay } = flags;
+  const defaults = Object.fromEntries(
+    Object.entries({ tenant, priority, at, delay }).filter(([, value]) => value !== undefined),
+  );
   const tally = new Tally(note);
   const all = await withClient(command, (client) =>
     printLines(tally.count(client.submitLines(chain, source, defaults))),

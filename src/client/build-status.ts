@@ -3,7 +3,7 @@ import { verdictsOf } from '../contracts/holds.js';
 import { isReasonCode, REASONS } from '../contracts/reasons.js';
 import type { ChainStatus, HoldStatus, StepState, StepStatus } from '../contracts/status.js';
 import type { AttemptRow } from '../store/attempts.js';
-import type { ChainRow } from '../store/chains.js';
+import { type ChainRow, delayedUntil } from '../store/chains.js';
 import type { HoldRow } from '../store/holds.js';
 import type { ParkedRow } from '../store/parked.js';
 
@@ -58,6 +58,7 @@ export function buildStatus({ chain, attempts, holds, parked, pending, stuck }: 
     priority: chain.priority,
     key: chain.key,
     state,
+    startsAt: delayedUntil(chain)?.toISOString() ?? null,
     steps,
     holds: open.map(holdStatus),
     costMicroUsd: sumOfKnown(steps.map(({ costMicroUsd }) => costMicroUsd)),

@@ -10,15 +10,18 @@ import type { PauseSelector, PauseStatus } from '../contracts/pauses.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
 import { startChain } from '../intake/start-chain.js';
+import { startPassed } from '../intake/start-time.js';
 import { type IntakeLimits, type Submission, validateSubmission } from '../intake/validate.js';
 import { listChainAttempts } from '../store/attempts.js';
 import {
   type ChainHead,
   closeChain,
+  delayedUntil,
   findChain,
   findChainHead,
   findChainNews,
   insertChain,
+  isKeyKnown,
   listOpenChains,
 } from '../store/chains.js';
 import type { Store } from '../store/database.js';
@@ -49,6 +52,7 @@ import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, pr
 import { Reachability } from './reachability.js';
 import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts.js';
 import { type Difference, reconcileRecords } from './reconcile-records.js';
+import { Schedules } from './schedules.js';
 import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
 import { type ChainChange, type WatchOptions, watchChains } from './watch-chains.js';
@@ -74,10 +78,13 @@ const TEMPORAL_REST_MS = 5_000;
 
 /** What applications and the command line do with chains. Every method throws a `HoldfastError` with its remedy. */
 export class HoldfastClient implements ChainOperations {
+  /** Recurring chains. */
+  readonly schedules: Schedules;
   private readonly heads: HeadWatch;
   private schema: Promise<void> | undefined;
 
   constructor(private readonly options: HoldfastClientOptions) {
+    this.schedules = new Schedules(options.temporal, options.app, options.limits);
     this.heads = new HeadWatch((ids) => this.query(() => findChainNews(options.store, ids)));
   }
 
@@ -90,8 +97,8 @@ export class HoldfastClient implements ChainOperations {
   }
 
   /**
-   * Submits a chain per line of JSON, `{ "input", "tenant"?, "priority"?, "key"? }`, several at once; tells what became of
-   * each, in the order of the lines. A line that is refused does not stop the others.
+   * Submits a chain per line of JSON, `{ "input", "tenant"?, "priority"?, "key"?, "at"?, "delay"? }`, several at once; tells
+   * what became of each, in the order of the lines. A line that is refused does not stop the others.
    */
   submitLines(
     chain: string,
@@ -115,20 +122,29 @@ export class HoldfastClient implements ChainOperations {
     const { store, temporal, app, limits } = this.options;
     const valid = validateSubmission(submission, app, limits);
     const chain = { ...valid, namespace: temporal.namespace, ...(traceParent && { traceParent }) };
-    const { row, duplicate } = await this.query(() => insertChain(store, chain));
+    const { row, duplicate } = await this.query(async () => {
+      // The same submission once more, after its time, is answered as it was.
+      const { startAt } = chain;
+      if (startAt !== undefined && startAt.getTime() <= Date.now() && !(await isKeyKnown(store, chain))) {
+        throw startPassed(startAt);
+      }
+      return insertChain(store, chain);
+    });
+    const startsAt = delayedUntil(row)?.toISOString();
+    const submitted = { id: row.id, duplicate, ...(startsAt === undefined ? {} : { startsAt }) };
     noteSubmission(row, duplicate);
-    if (row.state !== 'queued') return { id: row.id, duplicate, state: row.state };
+    if (row.state !== 'queued') return { ...submitted, state: row.state };
     try {
       reachability.check();
       const started = await temporal.use((client) => startChain(store, client, row));
-      return { id: row.id, duplicate, state: (started ?? row).state };
+      return { ...submitted, state: (started ?? row).state };
     } catch (error) {
       // The row is the promise: whatever went wrong after it was written is no failure of the submission.
       reachability.note(error);
       const why = store.explain(error);
       const message = withCause(why);
       const warning = `${message.replace(/\.?$/, '.')} ${row.id} is queued; the workers go on trying to start it.`;
-      return { id: row.id, duplicate, state: 'queued', warning };
+      return { ...submitted, state: 'queued', warning };
     }
   }
 
@@ -259,7 +275,10 @@ export class HoldfastClient implements ChainOperations {
       throw new HoldfastError('ALREADY_CLOSED', `${id} is ${row.state} already.`, 'There is nothing to cancel.');
     }
     const end = { state: 'cancelled' as const, message: 'Cancelled before it started.' };
-    if (await this.query(() => closeChain(store, id, end, { onlyIfQueued: true }))) return { id, state: 'cancelled' };
+    if (await this.query(() => closeChain(store, id, end, { onlyIfQueued: true }))) {
+      if (row.start_at !== null) await this.query(() => stopDelayed(temporal, id));
+      return { id, state: 'cancelled' };
+    }
     await this.query(() =>
       temporal.use(async (client) => {
         const view = await reconcileChain(store, client, row);
@@ -423,6 +442,27 @@ function foreign({ id, namespace }: ChainHead, own: string): HoldfastError {
     `${id} runs in the Temporal namespace ${namespace}, not in ${own}.`,
     `Set TEMPORAL_NAMESPACE=${namespace}.`,
   );
+}
+
+/**
+ * Ends the workflow of a chain that was cancelled while it was queued for later. One that cannot be told, because Temporal
+ * is away, is refused its first step when its time comes.
+ */
+async function stopDelayed(temporal: TemporalLink, id: string): Promise<void> {
+  try {
+    await temporal.use(async (client) => {
+      const handle = client.workflow.getHandle(id);
+      try {
+        // Temporal would leave one that waits open until its time; of what has not begun there is nothing to clean up.
+        const waits = ((await handle.describe()).executionTime ?? new Date(0)).getTime() > Date.now();
+        await (waits ? handle.terminate('Cancelled before it started.') : handle.cancel());
+      } catch (error) {
+        unlessItHasEnded(error);
+      }
+    });
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'TEMPORAL_UNREACHABLE') throw error;
+  }
 }
 
 function unlessItHasEnded(error: unknown): void {

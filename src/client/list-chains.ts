@@ -1,6 +1,7 @@
 import type { ChainState } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { Priority } from '../contracts/priority.js';
+import { delayedUntil } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { listChains as readChains } from '../store/summaries.js';
 
@@ -29,6 +30,8 @@ export interface ChainSummary {
   readonly title: string | null;
   readonly state: Exclude<ChainState, 'stuck'>;
   readonly createdAt: string;
+  /** When it starts, of a chain that is queued for later; null for any other. */
+  readonly startsAt: string | null;
   readonly closedAt: string | null;
   /** Micro-dollars of all attempts that have ended and whose model has a known price; null when none has. */
   readonly costMicroUsd: number | null;
@@ -61,6 +64,7 @@ export async function listChains(store: Store, options: ListOptions): Promise<re
     title: row.title,
     state: row.state,
     createdAt: row.created_at.toISOString(),
+    startsAt: delayedUntil(row)?.toISOString() ?? null,
     closedAt: row.closed_at?.toISOString() ?? null,
     costMicroUsd: row.cost_micro_usd,
   }));

@@ -7,6 +7,8 @@ export interface SubmitResult {
   /** True when an earlier submission is answered instead of a new chain. */
   readonly duplicate: boolean;
   readonly state: ChainState;
+  /** When it starts (ISO 8601); undefined unless it is queued for later. */
+  readonly startsAt?: string;
   /** Why the chain is only queued; undefined when its workflow has been started. */
   readonly warning?: string;
 }

@@ -17,6 +17,7 @@ import {
 } from '../store/prune.js';
 import { hasGrpcCode, NOT_FOUND } from './grpc.js';
 import { historyTexts } from './history-texts.js';
+import { scheduledInputs, schedulesOf } from './schedules.js';
 import type { TemporalLink } from './temporal-link.js';
 
 export interface PruneOptions {
@@ -184,6 +185,8 @@ async function findKept(
     return ids;
   });
   for (const id of open) if (!looked.has(id)) await markHistory(id);
+  // Those of chains that are to come.
+  for (const text of await temporal.use(scheduledInputs)) mark(text);
   while (fresh.length > 0) {
     const next = fresh.splice(0, 50);
     for (const bytes of await readAnyBlobs(store, next)) mark(bytes.toString('latin1'));
@@ -206,8 +209,8 @@ async function payloadsOf(client: Client, id: string): Promise<string[]> {
 }
 
 /**
- * Deletes everything of a tenant: chains, attempts, holds, blobs, and its workflow executions in Temporal. Open chains are
- * cancelled on request. Safe to run twice. Throws `BAD_USAGE` when chains are open, `FAILED` when one did not end in time
+ * Deletes everything of a tenant: chains, attempts, holds, blobs, its schedules and its workflow executions in Temporal. Open
+ * chains are cancelled on request. Safe to run twice. Throws `BAD_USAGE` when chains are open, `FAILED` when one did not end in time
  * or another one was submitted meanwhile.
  */
 export async function eraseTenant(
@@ -231,6 +234,10 @@ export async function eraseTenant(
       'Wait until they have ended, or add --cancel-open.',
     );
   }
+  // First: what they would start meanwhile would be left.
+  await temporal.use(async (client) => {
+    for (const name of await schedulesOf(client, tenant)) await client.schedule.getHandle(name).delete();
+  });
   for (const { id } of open) {
     const { state } = await cancel(id);
     if (state !== 'cancelled' && state !== 'completed' && state !== 'failed') {

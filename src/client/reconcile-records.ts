@@ -10,7 +10,7 @@ import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
 import { reconcileChain, viewWorkflow } from '../intake/reconcile.js';
 import { startChain, startWorkflow } from '../intake/start-chain.js';
 import { contentHashOf } from '../intake/validate.js';
-import { findChain, findChainHead } from '../store/chains.js';
+import { delayedUntil, findChain, findChainHead } from '../store/chains.js';
 import type { Store } from '../store/database.js';
 import { listHolds, openHold } from '../store/holds.js';
 import {
@@ -136,6 +136,8 @@ async function compare(
     return isOpen ? [rowMissing, ...(await compareOpen(context, workflow, row, rowMissing))] : [rowMissing];
   }
   if (row.state === 'queued') {
+    // Its workflow waits for its time.
+    if (isOpen && delayedUntil(row) !== null) return [];
     return [
       {
         kind: 'row-behind',
@@ -327,7 +329,8 @@ async function restoreRow(
     contentHash: input === undefined ? null : contentHashOf(input),
     firstRunId: workflow.raw.firstRunId || workflow.runId,
     namespace: temporal.namespace,
-    startedAt: workflow.startTime,
+    submittedAt: workflow.startTime,
+    beginsAt: workflow.executionTime ?? workflow.startTime,
   });
 }
 

@@ -20,6 +20,10 @@ export interface SubmitLinesOptions {
   readonly tenant?: string;
   /** For lines that name none. */
   readonly priority?: string;
+  /** For lines that name no time; see {@link Submission}. */
+  readonly at?: string;
+  /** For lines that name no time, from their submission on; see {@link Submission}. */
+  readonly delay?: string;
 }
 
 /** What became of a line; `line` counts from 1, blank ones too. */
@@ -29,6 +33,8 @@ export type LineResult =
       readonly id: string;
       readonly state: ChainState;
       readonly duplicate: boolean;
+      /** When it starts (ISO 8601); undefined unless it is queued for later. */
+      readonly startsAt?: string;
       /** Why the chain is only queued. */
       readonly warning?: string;
     }
@@ -44,6 +50,8 @@ const LINE = z.strictObject({
   tenant: z.string().optional(),
   priority: z.string().optional(),
   key: z.string().optional(),
+  at: z.string().optional(),
+  delay: z.string().optional(),
 });
 
 /**
@@ -82,7 +90,10 @@ async function submitLine(
   submit: Submit,
 ): Promise<LineResult> {
   try {
-    const submission = { chain, ...defaults, ...parseLine(line, maxLineBytes) };
+    const own = parseLine(line, maxLineBytes);
+    const { at: _at, delay: _delay, ...others } = defaults;
+    const isTimed = own.at !== undefined || own.delay !== undefined;
+    const submission = { chain, ...(isTimed ? others : defaults), ...own };
     return { line: line.number, ...(await persist(() => submit(submission))) };
   } catch (error) {
     // Anything else is a defect, or says that no line can be submitted.
@@ -128,15 +139,17 @@ function parseLine({ bytes }: Line, maxLineBytes: number): Omit<Submission, 'cha
     throw new HoldfastError(
       'INVALID_INPUT',
       `The line does not fit: ${problems.join('; ')}.`,
-      'A line is { "input", "tenant"?, "priority"?, "key"? }.',
+      'A line is { "input", "tenant"?, "priority"?, "key"?, "at"?, "delay"? }.',
     );
   }
-  const { input, tenant, priority, key } = parsed.data;
+  const { input, tenant, priority, key, at, delay } = parsed.data;
   return {
     input,
     ...(tenant === undefined ? {} : { tenant }),
     ...(priority === undefined ? {} : { priority }),
     ...(key === undefined ? {} : { key }),
+    ...(at === undefined ? {} : { at }),
+    ...(delay === undefined ? {} : { delay }),
   };
 }
 

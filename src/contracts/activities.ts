@@ -2,6 +2,7 @@ import type { ClosedState } from './chains.js';
 import type { HoldDecision, HoldOutcome, HoldRequest, SettledDecision } from './holds.js';
 import type { Priority } from './priority.js';
 import type { ReasonCode } from './reasons.js';
+import type { ScheduleMemo } from './schedules.js';
 import type { StepCallId, StepResult } from './steps.js';
 
 /** The chain on whose behalf an activity works; its id is the id of the workflow that called. */
@@ -69,9 +70,18 @@ export interface CloseChainInput extends ChainRef {
   readonly message?: string;
 }
 
+/** A chain that a schedule has started, as its workflow knows it. */
+export interface BeginScheduledInput extends ChainRef, ScheduleMemo {
+  /** The time for which it was scheduled (ISO 8601). */
+  readonly scheduledAt: string;
+  readonly input: unknown;
+}
+
 /** The engine's own activities: short, idempotent, on PostgreSQL only. Run as local activities where possible. */
 export interface EngineActivities {
   holdfastPlanStep(call: PlannedCall): Promise<StepPlan>;
+  /** What intake does for others; comes before anything else of a chain that a schedule has started. */
+  holdfastBeginScheduled(chain: BeginScheduledInput): Promise<void>;
   holdfastOpenHold(hold: HoldRequest & ChainRef): Promise<SettledDecision | null>;
   /** `decisionId` is this decision's own: when the answer was lost, the same decision is given it once more. */
   holdfastDecideHold(

@@ -33,6 +33,8 @@ export const ERROR_CODES = {
   CHAIN_NOT_FOUND: EXIT.notFound,
   HOLD_NOT_FOUND: EXIT.notFound,
   WRONG_DECISION: EXIT.badInput,
+  SCHEDULE_EXISTS: EXIT.badInput,
+  SCHEDULE_NOT_FOUND: EXIT.notFound,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -54,6 +54,8 @@ export interface ChainStatus {
   readonly priority: Priority;
   readonly key: string | null;
   readonly state: ChainState;
+  /** When it starts (ISO 8601), of a chain that is queued for later; null for any other. */
+  readonly startsAt: string | null;
   readonly steps: readonly StepStatus[];
   readonly holds: readonly HoldStatus[];
   /** Micro-dollars of all attempts whose model has a known price; null when none has. */

@@ -4,7 +4,15 @@ import { MEMO_CHAIN } from '../contracts/messages.js';
 import { priorityKeyOf } from '../contracts/priority.js';
 import { ENGINE_TASK_QUEUE } from '../contracts/queues.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
-import { type ChainHead, type ChainRow, findChainHead, markStarted, wasClosedBeforeStart } from '../store/chains.js';
+import {
+  type ChainHead,
+  type ChainRow,
+  delayedUntil,
+  findChainHead,
+  markDelayed,
+  markStarted,
+  wasClosedBeforeStart,
+} from '../store/chains.js';
 import type { Store } from '../store/database.js';
 
 const stateKey = defineSearchAttributeKey(SEARCH_ATTRIBUTES.state.name, SEARCH_ATTRIBUTES.state.type);
@@ -12,6 +20,7 @@ const tenantKey = defineSearchAttributeKey(SEARCH_ATTRIBUTES.tenant.name, SEARCH
 
 /**
  * Starts the workflow of a chain and marks its row; returns what that says then, and nothing for a row that is not queued.
+ * One that is submitted for later stays queued: its workflow waits in Temporal.
  * A workflow that runs already is what was wanted: the row's id is the workflow's id, and it is never used twice. A chain
  * that was cancelled between the look and the start is cancelled in Temporal as well; until then its steps refuse to run.
  */
@@ -23,7 +32,8 @@ export async function startChain(
   if (row?.state !== 'queued') return undefined;
   const { id } = row;
   const firstRunId = await startWorkflow(temporal, row);
-  const now = (await markStarted(store, id, firstRunId)) ?? (await findChainHead(store, id)) ?? row;
+  const marked = await (delayedUntil(row) === null ? markStarted(store, id, firstRunId) : markDelayed(store, id));
+  const now = marked ?? (await findChainHead(store, id)) ?? row;
   if (wasClosedBeforeStart(now)) {
     await temporal.workflow
       .getHandle(id)
@@ -38,12 +48,14 @@ export async function startChain(
 
 /** Starts the workflow of a chain; returns the first run's id, also when it runs already. */
 export async function startWorkflow(temporal: Client, row: ChainRow): Promise<string> {
+  const startAt = delayedUntil(row);
   try {
     const handle = await temporal.workflow.start(row.type, {
       workflowId: row.id,
       taskQueue: ENGINE_TASK_QUEUE,
       args: row.input === null ? [] : [JSON.parse(row.input)],
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
+      ...(startAt === null ? {} : { startDelay: startAt.getTime() - Date.now() }),
       priority: { priorityKey: priorityKeyOf(row.priority, false), fairnessKey: row.tenant },
       typedSearchAttributes: [
         { key: stateKey, value: 'running' },

@@ -5,9 +5,10 @@ import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, isPriority, PRIORITIES } from '../contracts/priority.js';
 import { checkScopes, scopeKeys } from '../contracts/scopes.js';
 import type { NewChain } from '../store/chains.js';
+import { parseStartTime, type StartTime } from './start-time.js';
 
 /** What somebody asks for. */
-export interface Submission {
+export interface Submission extends StartTime {
   /** Name of the chain, which is the name of its workflow function. */
   readonly chain: string;
   readonly input: unknown;
@@ -52,6 +53,7 @@ export function validateSubmission(submission: Submission, app: Application, lim
   const taken = definition.scopes?.take ?? [];
   if (taken.length > 0) checkScopes(app);
   const scopes = scopeKeys(app.scopes ?? {}, taken, { name: submission.chain, tenant, input: value });
+  const startAt = parseStartTime(submission);
   return {
     type: submission.chain,
     tenant,
@@ -61,6 +63,7 @@ export function validateSubmission(submission: Submission, app: Application, lim
     input,
     ...(scopes.length === 0 ? {} : { scopes }),
     ...(title === undefined ? {} : { title: title.slice(0, 200) }),
+    ...(startAt === undefined ? {} : { startAt }),
   };
 }
 

@@ -10,6 +10,8 @@ const submission = z.strictObject({
   tenant: text.optional(),
   priority: text.optional(),
   key: text.optional(),
+  at: text.optional(),
+  delay: text.optional(),
 });
 
 const decision = z.strictObject({

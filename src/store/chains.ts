@@ -27,6 +27,8 @@ export interface NewChain {
   readonly traceParent?: string;
   /** What the chain takes before its function begins: it stands in line from its submission on. */
   readonly scopes?: readonly ScopeKey[];
+  /** When it is to start. Default: at once. */
+  readonly startAt?: Date;
 }
 
 /**
@@ -63,6 +65,7 @@ async function insertRow(db: Store['db'], chain: NewChain): Promise<InsertedChai
     namespace: chain.namespace ?? null,
     trace_parent: chain.traceParent ?? null,
     scoped: chain.scopes !== undefined,
+    start_at: chain.startAt ?? null,
     state: 'queued' as const,
   };
   const same = db.selectFrom('chain').selectAll().where('tenant', '=', chain.tenant).where('type', '=', chain.type);
@@ -133,6 +136,7 @@ const HEAD = [
   'closed_run_id',
   'checked_at',
   'trace_parent',
+  'start_at',
 ] as const satisfies readonly (keyof ChainHead)[];
 
 /** The head of a chain, or undefined. */
@@ -168,6 +172,32 @@ export async function markStarted(
     .where('state', '=', 'queued')
     .returning(HEAD)
     .executeTakeFirst();
+}
+
+/**
+ * Writes that the workflow of a queued chain waits in Temporal for its time: the sweeper leaves it alone until then, and
+ * then makes sure that it runs. Returns nothing once the chain is past `queued`.
+ */
+export async function markDelayed({ db }: Store, id: string): Promise<ChainHead | undefined> {
+  return db
+    .updateTable('chain')
+    .set((eb) => ({ checked_at: eb.ref('start_at'), message: null }))
+    .where('id', '=', id)
+    .where('state', '=', 'queued')
+    .returning(HEAD)
+    .executeTakeFirst();
+}
+
+/** When a chain that has not begun is to start; null for any other. */
+export function delayedUntil({ state, start_at }: Pick<ChainHead, 'state' | 'start_at'>): Date | null {
+  return state === 'queued' && start_at !== null && start_at.getTime() > Date.now() ? start_at : null;
+}
+
+/** Whether the key of a submission has been used already. */
+export async function isKeyKnown({ db }: Store, { tenant, type, key }: NewChain): Promise<boolean> {
+  if (key === undefined) return false;
+  const known = db.selectFrom('chain').select('id').where('tenant', '=', tenant).where('type', '=', type);
+  return (await known.where('key', '=', key).executeTakeFirst()) !== undefined;
 }
 
 /** Notes why a queued chain could not be started, for its status. */

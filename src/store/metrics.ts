@@ -29,9 +29,10 @@ export async function renderStoreMetrics(store: Store): Promise<string> {
 
   const chainGauge = gauge(STORE_METRICS.chains, 'Open chains by state.', ['state']);
   for (const state of OPEN_STATES) chainGauge.set({ state }, chains.find((row) => row.state === state)?.count ?? 0);
-  gauge(STORE_METRICS.oldestQueued, 'Age of the oldest queued chain, 0 without one.').set(
-    chains.find(({ state }) => state === 'queued')?.oldest ?? 0,
-  );
+  gauge(
+    STORE_METRICS.oldestQueued,
+    'Age of the oldest queued chain, from the time when it was to start; 0 without one.',
+  ).set(Math.max(0, chains.find(({ state }) => state === 'queued')?.oldest ?? 0));
   const holdGauge = gauge(STORE_METRICS.openHolds, 'Open holds by kind and reason.', ['kind', 'reason']);
   for (const { kind, reason, count } of holds) holdGauge.set({ kind, reason }, count);
   gauge(STORE_METRICS.oldestHold, 'Age of the oldest open hold, 0 without one.').set(
@@ -52,7 +53,11 @@ const count = sql<number>`count(*)::int`.as('count');
 function openChains({ db }: Store) {
   return db
     .selectFrom('chain')
-    .select(['state', count, sql<number>`extract(epoch FROM now() - min(created_at))::float8`.as('oldest')])
+    .select([
+      'state',
+      count,
+      sql<number>`extract(epoch FROM now() - min(greatest(created_at, start_at)))::float8`.as('oldest'),
+    ])
     .where('closed_at', 'is', null)
     .groupBy('state')
     .execute();

@@ -10,8 +10,9 @@ import * as traceParent from './migrations/0006-trace-parent.js';
 import * as quotas from './migrations/0007-quotas.js';
 import * as parked from './migrations/0008-parked.js';
 import * as scopes from './migrations/0009-scopes.js';
+import * as startAt from './migrations/0010-start-at.js';
 
-const MIGRATIONS = {
+export const MIGRATIONS = {
   '0001-four-records': fourRecords,
   '0002-one-open-attempt': oneOpenAttempt,
   '0003-approvals': approvals,
@@ -21,6 +22,7 @@ const MIGRATIONS = {
   '0007-quotas': quotas,
   '0008-parked': parked,
   '0009-scopes': scopes,
+  '0010-start-at': startAt,
 };
 
 /**

@@ -7,14 +7,25 @@ import type { Database } from './schema.js';
 /** What of a row matters when it is compared with its workflow. */
 export type ComparedRow = Pick<
   ChainRow,
-  'id' | 'state' | 'namespace' | 'first_run_id' | 'closed_at' | 'content_hash' | 'input' | 'key' | 'title'
+  'id' | 'state' | 'namespace' | 'first_run_id' | 'closed_at' | 'content_hash' | 'input' | 'key' | 'title' | 'start_at'
 >;
 
 /** The rows of these chains, and with them all rows that are open. */
 export async function listRowsToCompare({ db }: Store, ids: readonly string[]): Promise<ComparedRow[]> {
   return db
     .selectFrom('chain')
-    .select(['id', 'state', 'namespace', 'first_run_id', 'closed_at', 'content_hash', 'input', 'key', 'title'])
+    .select([
+      'id',
+      'state',
+      'namespace',
+      'first_run_id',
+      'closed_at',
+      'content_hash',
+      'input',
+      'key',
+      'title',
+      'start_at',
+    ])
     .where((eb) => eb.or([eb('closed_at', 'is', null), eb('id', '=', sql<string>`ANY(${ids})`)]))
     .orderBy('id')
     .execute();
@@ -33,7 +44,9 @@ export interface ToldChain {
   readonly contentHash: string | null;
   readonly firstRunId: string;
   readonly namespace: string;
-  readonly startedAt: Date;
+  readonly submittedAt: Date;
+  /** In the future for one that was submitted for later. */
+  readonly beginsAt: Date;
 }
 
 /**
@@ -41,6 +54,7 @@ export interface ToldChain {
  * completed; its tenant stays once it has paid for something, since its conversations are kept under it.
  */
 export async function restoreChainRow({ db }: Store, told: ToldChain): Promise<void> {
+  const waits = told.beginsAt.getTime() > Date.now();
   const values = {
     type: told.type,
     priority: told.priority,
@@ -56,11 +70,11 @@ export async function restoreChainRow({ db }: Store, told: ToldChain): Promise<v
       id: told.id,
       tenant: told.tenant,
       content_slot: false,
-      state: 'running',
-      first_run_id: told.firstRunId,
       namespace: told.namespace,
-      created_at: told.startedAt,
-      started_at: told.startedAt,
+      created_at: told.submittedAt,
+      ...(waits
+        ? { state: 'queued', start_at: told.beginsAt, checked_at: told.beginsAt }
+        : { state: 'running', first_run_id: told.firstRunId, started_at: told.beginsAt }),
     })
     .onConflict((conflict) =>
       conflict

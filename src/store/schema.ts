@@ -47,6 +47,7 @@ export interface ChainTable {
   closed_at: Date | null;
   /** The run that ended it: when another run of the same workflow comes, it was reset, and is open again. */
   closed_run_id: string | null;
+  /** When the sweeper looked at it; for one whose workflow waits in Temporal the time when that begins. */
   checked_at: Date | null;
   /** When its contents were pruned and its receipts kept. */
   pruned_at: Generated<Date | null>;
@@ -54,6 +55,8 @@ export interface ChainTable {
   trace_parent: string | null;
   /** Whether its workflow claims scopes before the chain's function begins. */
   scoped: Generated<boolean>;
+  /** When it is to start; null for one that starts at once. Until then it is queued, and its workflow waits in Temporal. */
+  start_at: Generated<Date | null>;
 }
 
 /** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */

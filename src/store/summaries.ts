@@ -19,6 +19,7 @@ export interface SummaryRow {
   readonly title: string | null;
   readonly state: ChainTable['state'];
   readonly created_at: Date;
+  readonly start_at: Date | null;
   readonly closed_at: Date | null;
   readonly cost_micro_usd: number | null;
 }
@@ -27,7 +28,7 @@ export interface SummaryRow {
 export function listChains({ db }: Store, filter: ChainFilter, limit: number): Promise<SummaryRow[]> {
   let query = db
     .selectFrom('chain')
-    .select(['id', 'type', 'tenant', 'priority', 'key', 'title', 'state', 'created_at', 'closed_at'])
+    .select(['id', 'type', 'tenant', 'priority', 'key', 'title', 'state', 'created_at', 'start_at', 'closed_at'])
     .select((eb) =>
       eb
         .selectFrom('attempt')

@@ -36,6 +36,9 @@ const FAILING: readonly unknown[] = [
   WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
 ];
 
+/** Among the timers: that of the start. */
+const START = 'start';
+
 function readHistory(events: readonly HistoryEvent[]): {
   readonly activity: ChainActivity;
   readonly children: readonly string[];
@@ -48,7 +51,13 @@ function readHistory(events: readonly HistoryEvent[]): {
   let failure: string | null = null;
   for (const event of events) {
     const id = String(event.eventId);
-    if (event.workflowTaskScheduledEventAttributes) task = true;
+    // One that was submitted for later waits as for a timer; a task of its workflow ends that.
+    const backoffMs = tsToMs(event.workflowExecutionStartedEventAttributes?.firstWorkflowTaskBackoff ?? {});
+    if (backoffMs > 0) timers.set(START, tsToMs(event.eventTime) + backoffMs);
+    if (event.workflowTaskScheduledEventAttributes) {
+      task = true;
+      timers.delete(START);
+    }
     if (event.workflowTaskCompletedEventAttributes) [task, failure] = [false, null];
     const failed = event.workflowTaskFailedEventAttributes;
     if (failed && FAILING.includes(failed.cause)) failure = failed.failure?.message ?? 'unknown';

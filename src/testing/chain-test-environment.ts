@@ -137,13 +137,13 @@ export class ChainTestEnvironment<App extends Application = Application> {
 
   /**
    * Waits until a chain has ended, or is held and nothing else of it goes on. Skips the time for which it waits for its
-   * timers, unless it is held. Throws when the model was called without an answer for it, and when the code of the chain
+   * start or its timers, unless it is held. Throws when the model was called without an answer for it, and when the code of the chain
    * throws what is no failure of Temporal.
    */
   async wait(id: string, { signal }: WaitOptions = {}): Promise<ChainStatus> {
     for (;;) {
       const { status, timerDueMs } = await this.idle(id, signal);
-      if (status.state !== 'running') return status;
+      if (status.state !== 'running' && status.startsAt === null) return status;
       if (timerDueMs !== null) await this.clock?.skip(Math.max(0, timerDueMs - (await this.clock.now())));
     }
   }
@@ -186,7 +186,8 @@ export class ChainTestEnvironment<App extends Application = Application> {
       if (this.port.present instanceof ScriptedModel) this.port.present.refuseProblems();
       if (isClosed(status.state)) return { status, timerDueMs: null };
       if (activity.kind === 'fails') throw failing(status, activity.message);
-      if (activity.kind === 'waits' && status.state !== 'queued') return { status, timerDueMs: activity.timerDueMs };
+      const mayWait = status.state !== 'queued' || status.startsAt !== null;
+      if (activity.kind === 'waits' && mayWait) return { status, timerDueMs: activity.timerDueMs };
     }
   }
 }

@@ -1,4 +1,4 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createEngineActivities } from '../activities/engine-activities.js';
 import { createModelActivities, type ModelActivityDependencies } from '../activities/model-activities.js';
@@ -23,6 +23,9 @@ import { bundleWorkflows } from './bundle.js';
 import { LaneSlots } from './lane-slots.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { startSweeper } from './sweeper.js';
+
+/** gRPC's status code. */
+const UNIMPLEMENTED = 12;
 
 /** `TASK_QUEUE_TYPE_ACTIVITY` of Temporal's API. */
 const ACTIVITY_QUEUE = 2;
@@ -237,13 +240,16 @@ function nativeOptions({ connection }: TemporalTarget): object {
 }
 
 async function hasBacklog({ workflowService }: Connection, namespace: string, name: string): Promise<boolean> {
-  const { stats } = await workflowService.describeTaskQueue({
-    namespace,
-    taskQueue: { name },
-    taskQueueType: ACTIVITY_QUEUE,
-    reportStats: true,
-  });
-  return Number(stats?.approximateBacklogCount ?? 0) > 0;
+  try {
+    const taskQueue = { name };
+    const description = { namespace, taskQueue, taskQueueType: ACTIVITY_QUEUE, reportStats: true };
+    const { stats } = await workflowService.describeTaskQueue(description);
+    return Number(stats?.approximateBacklogCount ?? 0) > 0;
+  } catch (error) {
+    // The time-skipping test server has no such call, and nothing that an earlier worker left.
+    if (isGrpcServiceError(error) && error.code === UNIMPLEMENTED) return false;
+    throw error;
+  }
 }
 
 /**

@@ -1,3 +1,4 @@
+import { defineSearchAttributeKey } from '@temporalio/common';
 import {
   allHandlersFinished,
   CancellationScope,
@@ -15,7 +16,7 @@ import {
   type WorkflowOutboundCallsInterceptor,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { CloseChainInput } from '../contracts/activities.js';
+import type { BeginScheduledInput, CloseChainInput } from '../contracts/activities.js';
 import {
   DECIDE_HOLD_SIGNAL,
   DECIDE_HOLD_UPDATE,
@@ -26,6 +27,7 @@ import {
   MEMO_CHAIN,
   WAKE_SIGNAL,
 } from '../contracts/messages.js';
+import { SCHEDULED_TIME, type ScheduleMemo } from '../contracts/schedules.js';
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, type Lineage } from './engine-state.js';
 import { decideHold, receiveSignal, validateDecision } from './holds.js';
@@ -35,6 +37,8 @@ import { showEnd } from './show-chain.js';
 export const decideHoldUpdate = defineUpdate<DecideHoldResult, [DecideHoldInput]>(DECIDE_HOLD_UPDATE);
 export const decideHoldSignal = defineSignal<[DecideSignalInput]>(DECIDE_HOLD_SIGNAL);
 export const wakeSignal = defineSignal(WAKE_SIGNAL);
+
+const scheduledTimeKey = defineSearchAttributeKey(SCHEDULED_TIME, 'DATETIME');
 
 /** Makes every workflow of a worker a chain that takes decisions and records its end. */
 export const interceptors = (): WorkflowInterceptors => ({ inbound: [inbound], outbound: [outbound] });
@@ -50,6 +54,9 @@ const inbound: WorkflowInboundCallsInterceptor = {
     });
     try {
       // Not awaited by others: signals that came with their start would go before their function.
+      const scheduled = scheduledBeginning(input);
+      if (scheduled !== undefined)
+        await callEngine('holdfastBeginScheduled', scheduled, `begin: ${scheduled.schedule}`);
       if (isScoped()) await claimChainScopes();
       const output = await next(input);
       await close({ ...chainRef(), state: 'completed', output: output ?? null });
@@ -71,6 +78,16 @@ const outbound: WorkflowOutboundCallsInterceptor = {
     return next({ ...input, headers: { ...input.headers, [HEADER_LINEAGE]: payload } });
   },
 };
+
+/** What the row of a chain that a schedule has started is made of; the next run of one that continued as new has it. */
+function scheduledBeginning({ args }: WorkflowExecuteInput): BeginScheduledInput | undefined {
+  const { memo, typedSearchAttributes } = workflowInfo();
+  const scheduled = memo?.[MEMO_CHAIN] as Partial<ScheduleMemo> | undefined;
+  const scheduledAt = typedSearchAttributes.get(scheduledTimeKey)?.toISOString();
+  // Chains that intake has started have the memo without a schedule.
+  if (scheduled?.schedule === undefined || scheduledAt === undefined) return undefined;
+  return { ...(scheduled as ScheduleMemo), ...chainRef(), scheduledAt, input: args[0] };
+}
 
 function inheritLineage({ headers }: WorkflowExecuteInput): void {
   const payload = headers[HEADER_LINEAGE];

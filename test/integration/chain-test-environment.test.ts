@@ -79,6 +79,14 @@ describe('a chain in the test environment', () => {
     expect(await environment.run('withChild', 30 * DAY_MS)).toMatchObject({ output: 'Echo: after' });
   });
 
+  test('is waited for until the time for which it was submitted', async () => {
+    environment.script({ echo: ({ prompt }) => prompt });
+    const { id, startsAt } = await environment.client.submit({ chain: 'inSequence', input: ['later'], delay: '30d' });
+    expect(await environment.untilIdle(id)).toMatchObject({ state: 'queued', startsAt, steps: [] });
+    const status = await environment.wait(id);
+    expect(status).toMatchObject({ state: 'completed', startsAt: null, output: ['Echo: later'] });
+  });
+
   test('can be looked at while it waits, and time is skipped by hand', async () => {
     const model = environment.script({ echo: ['before', 'after'] });
     const { id } = await environment.client.submit({ chain: 'withTimer', input: 3 * DAY_MS + 1 });

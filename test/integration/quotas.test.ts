@@ -308,7 +308,7 @@ describe('many clients at once', () => {
       };
       const { name, parts } = await group(limits, 4);
       const random = numbers(seed);
-      const calls = Array.from({ length: 800 }, () => {
+      const calls = Array.from({ length: 400 }, () => {
         const [a, b, c, d] = [random, random, random, random].map((of) => of.next().value) as [
           number,
           number,

@@ -115,6 +115,31 @@ async function held(server: RunningServer, hold: object = { kind: 'failure', ste
   return id;
 }
 
+test('schedules are made, changed and deleted over HTTP', async () => {
+  const server = await serve();
+  const nightly = { name: 'nightly/1', ...submission('z', { cron: '0 2 * * *', tenant: 'acme' }) };
+  const made = await call(server, 'POST', '/v1/schedules', nightly);
+  expect(made).toMatchObject({ status: 201, body: { name: 'nightly/1', tenant: 'acme', paused: false } });
+  const path = made.headers.get('location') as string;
+  expect(await call(server, 'POST', '/v1/schedules', nightly)).toMatchObject({ status: 409 });
+  expect(await call(server, 'POST', `${path}/pause`, { note: 'why' })).toMatchObject({
+    status: 200,
+    body: { paused: true, note: 'why' },
+  });
+  expect(await call(server, 'POST', `${path}/resume`)).toMatchObject({ status: 200, body: { paused: false } });
+  expect(await call(server, 'POST', `${path}/pause`, { reason: 'x' })).toMatchObject({ status: 400 });
+  expect(await call(server, 'POST', `${path}/trigger`)).toMatchObject({ status: 200 });
+  expect(await call(server, 'GET', path)).toMatchObject({ status: 200, body: { chain: 'echo', input: { text: 'z' } } });
+  await expect
+    .poll(async () => (await call(server, 'GET', '/v1/schedules')).body)
+    .toMatchObject({ schedules: [{ name: 'nightly/1' }] });
+  expect(await call(server, 'DELETE', path)).toMatchObject({ status: 204 });
+  expect(await call(server, 'GET', path)).toMatchObject({
+    status: 404,
+    body: { error: { code: 'SCHEDULE_NOT_FOUND' } },
+  });
+});
+
 describe('chains', () => {
   test('are submitted once for each key, wherever it stands, and have a status', async () => {
     const server = await serve();
@@ -242,6 +267,15 @@ describe('a request that makes no sense is refused with its cause, and changes n
     ['an input that does not fit', 'POST', chains, { chain: 'echo', input: 1 }, 400, 'INVALID_INPUT', /does not fit/],
     ['no input', 'POST', chains, { chain: 'echo' }, 400, 'INVALID_INPUT', /^The body does not fit: input: /],
     ['an unknown priority', 'POST', chains, submission('x', { priority: 'top' }), 400, 'INVALID_INPUT', /"top"/],
+    [
+      'a start that has passed',
+      'POST',
+      chains,
+      submission('x', { at: '2020-01-01T00:00:00Z' }),
+      400,
+      'INVALID_INPUT',
+      /passed/,
+    ],
     ['an empty tenant', 'POST', chains, submission('x', { tenant: '' }), 400, 'INVALID_INPUT', /tenant is empty/],
     ['a number as key', 'POST', chains, submission('x', { key: 1 }), 400, 'INVALID_INPUT', /key: /],
     ['an input over the limit', 'POST', chains, submission('x'.repeat(110_000)), 413, 'INPUT_TOO_LARGE', /of echo has/],

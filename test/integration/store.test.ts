@@ -25,6 +25,7 @@ import { openStore, type Store } from '../../src/store/database.js';
 import { decideHold, listHolds, openHold, readDecision, takeUntakenDecisions } from '../../src/store/holds.js';
 import { announceWorker, isWorkerAlive } from '../../src/store/liveness.js';
 import { migrate } from '../../src/store/migrate.js';
+import { insertScheduledChain } from '../../src/store/scheduled-chains.js';
 import { createDatabase } from '../support/database.js';
 
 let url: string;
@@ -50,6 +51,39 @@ function newChain(overrides: Partial<NewChain> = {}): NewChain {
     ...overrides,
   };
 }
+
+describe('a chain that a schedule starts', () => {
+  const fired = (id: string, overrides = {}) => ({
+    ...({
+      id,
+      type: 'analyzeDocument',
+      tenant: 'acme',
+      priority: 'low',
+      key: 'schedule nightly 1',
+      title: null,
+    } as const),
+    ...{ firstRunId: 'r', runId: 'r', namespace: 'default', input: '{}', contentHash: 'nightly' },
+    scheduledAt: new Date(0),
+    ...overrides,
+  });
+
+  test('gets one row, however often it asks for it, and no second one for the same time', async () => {
+    expect(await insertScheduledChain(store, fired('nightly-1'))).toBe(true);
+    expect(await insertScheduledChain(store, fired('nightly-1', { title: 'again' }))).toBe(true);
+    expect(await insertScheduledChain(store, fired('nightly-1-again'))).toBe(false);
+    expect(await findChain(store, 'nightly-1')).toMatchObject({
+      title: null,
+      state: 'running',
+      created_at: new Date(0),
+    });
+    expect(await findChain(store, 'nightly-1-again')).toBeUndefined();
+  });
+
+  test('is joined by no submission with the same content', async () => {
+    await insertScheduledChain(store, fired('alone', { key: 'schedule alone 1', contentHash: 'alone' }));
+    expect(await insertChain(store, newChain({ contentHash: 'alone' }))).toMatchObject({ duplicate: false });
+  });
+});
 
 describe('submitting', () => {
   test('with the same key finds the first chain, for ever', async () => {

@@ -48,6 +48,7 @@ export class RecordedEngine implements EngineActivities, ModelActivities {
   readonly calls: StepCall[] = [];
   readonly holds = new Map<string, HoldRequest & { decision?: SettledDecision; decisionId?: string }>();
   readonly closed: Parameters<EngineActivities['holdfastCloseChain']>[0][] = [];
+  readonly scheduled: Parameters<EngineActivities['holdfastBeginScheduled']>[0][] = [];
   readonly journal = new Map<string, StepResult<unknown>>();
   /** What `planStep` answers instead of a plan for the task queue. */
   plan: ((call: StepCall) => StepPlan | undefined) | undefined;
@@ -89,6 +90,10 @@ export class RecordedEngine implements EngineActivities, ModelActivities {
     const result = await this.script(call, attempt);
     this.journal.set(this.keyOf(call), result);
     return result;
+  };
+
+  readonly holdfastBeginScheduled: EngineActivities['holdfastBeginScheduled'] = async (chain) => {
+    this.scheduled.push(chain);
   };
 
   readonly holdfastOpenHold = async (hold: HoldRequest & ChainRef): Promise<SettledDecision | null> => {

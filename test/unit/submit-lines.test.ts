@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type LineResult, submitLines } from '../../src/client/submit-lines.js';
+import { type LineResult, type SubmitLinesOptions, submitLines } from '../../src/client/submit-lines.js';
 import { HoldfastError } from '../../src/contracts/errors.js';
 import type { Submission } from '../../src/intake/validate.js';
 
@@ -11,12 +11,13 @@ async function* chunks(...parts: (string | Buffer)[]): AsyncGenerator<Uint8Array
 async function run(
   source: AsyncIterable<Uint8Array>,
   submit: (submission: Submission) => Promise<void> = async () => {},
-  maxInputBytes = 1_000,
+  { maxInputBytes = 1_000, ...defaults }: SubmitLinesOptions & { readonly maxInputBytes?: number } = {},
 ): Promise<{ results: LineResult[]; submitted: Submission[] }> {
   const submitted: Submission[] = [];
   const results: LineResult[] = [];
   const lines = submitLines('c', source, {
     tenant: 'default tenant',
+    ...defaults,
     maxInputBytes,
     submit: async (submission) => {
       submitted.push(submission);
@@ -45,6 +46,16 @@ test('a line names its tenant, priority and key; the tenant of the command is fo
   expect(submitted).toEqual([
     { chain: 'c', input: 1, tenant: 'default tenant' },
     { chain: 'c', input: 2, tenant: 't', priority: 'low', key: 'k' },
+  ]);
+});
+
+test('a line names when it starts; the time of the command is for those that name neither time nor delay', async () => {
+  const source = chunks('{"input":1}\n{"input":2,"delay":"1h"}\n{"input":3,"at":"2999-01-01T00:00:00Z"}');
+  const { submitted } = await run(source, undefined, { at: '2998-01-01T00:00:00Z' });
+  expect(submitted.map(({ at, delay }) => [at, delay])).toEqual([
+    ['2998-01-01T00:00:00Z', undefined],
+    [undefined, '1h'],
+    ['2999-01-01T00:00:00Z', undefined],
   ]);
 });
 

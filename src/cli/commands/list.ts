@@ -37,8 +37,9 @@ async function list({ limit, json, ...filter }: ListFlags, command: Command): Pr
     colAligns: ['left', 'left', 'left', 'left', 'left', 'left', 'right'],
     style: { head: [], border: [], compact: true },
   });
-  for (const { id, state, tenant, key, title, createdAt, costMicroUsd } of chains) {
-    table.push([id, state, tenant, key ?? '', title ?? '', createdAt, formatCost(costMicroUsd)]);
+  for (const { id, state, tenant, key, title, createdAt, startsAt, costMicroUsd } of chains) {
+    const shown = startsAt === null ? state : `${state} until ${startsAt}`;
+    table.push([id, shown, tenant, key ?? '', title ?? '', createdAt, formatCost(costMicroUsd)]);
   }
   createOutput(json === true).result(chains, chains.length === 0 ? 'No chains.' : table.toString());
 }

@@ -16,6 +16,8 @@ interface SubmitFlags {
   readonly tenant?: string;
   readonly priority?: string;
   readonly key?: string;
+  readonly at?: string;
+  readonly delay?: string;
   readonly wait?: boolean;
   readonly json?: boolean;
 }
@@ -35,11 +37,13 @@ export function addSubmitCommand(program: Command): void {
     )
     .option(
       '--lines <file>',
-      'many: a line of JSON each, { "input", "tenant"?, "priority"?, "key"? }; - reads standard input',
+      'many: a line of JSON each, { "input", "tenant"?, "priority"?, "key"?, "at"?, "delay"? }; - reads standard input',
     )
     .option('--tenant <name>', 'whose work it is (default: default)')
     .option('--priority <class>', 'high, normal or low (default: normal)')
     .option('--key <key>', 'idempotency key: the same key is the same chain, for ever')
+    .option('--at <time>', 'start it at a time by RFC 3339, e.g. 2026-11-21T08:00:00Z')
+    .option('--delay <time>', 'start it after 10s, 5m, 2h or 1d')
     .option('--wait', 'wait until it has ended or is held')
     .option('--json', 'print one JSON document')
     .addHelpText(
@@ -66,7 +70,9 @@ async function submit(chain: string, flags: SubmitFlags, command: Command): Prom
     const { warning, ...submitted } = await client.submit({ ...flags, chain, input });
     if (warning !== undefined) output.note(warning);
     if (flags.wait !== true) {
-      output.result(submitted, `${submitted.id}  ${submitted.state}${submitted.duplicate ? ' (duplicate)' : ''}`);
+      const { id, state, duplicate, startsAt } = submitted;
+      const later = startsAt === undefined ? '' : `, starts at ${startsAt}`;
+      output.result(submitted, `${id}  ${state}${later}${duplicate ? ' (duplicate)' : ''}`);
       return;
     }
     const status = await client.wait(submitted.id);

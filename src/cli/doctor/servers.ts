@@ -155,7 +155,7 @@ const QUEUED_TOO_LONG_S = 60;
 async function chains(store: Store, temporal: TemporalLink) {
   const { rows } = await sql<{ queued: number; late: number; running: number; held: number }>`
     SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
-      count(*) FILTER (WHERE state = 'queued' AND created_at < now() - make_interval(secs => ${QUEUED_TOO_LONG_S})) AS late,
+      count(*) FILTER (WHERE state = 'queued' AND greatest(created_at, start_at) < now() - make_interval(secs => ${QUEUED_TOO_LONG_S})) AS late,
       count(*) FILTER (WHERE state = 'running') AS running, count(*) FILTER (WHERE state = 'held') AS held
     FROM chain WHERE closed_at IS NULL`.execute(store.db);
   const { queued, late, running, held } = rows[0]!;

@@ -134,7 +134,8 @@ const STATEMENTS = [
    BEGIN
      -- The group first, always: locked the other way round two polls would wait for each other.
      PERFORM FROM quota_group WHERE name = of_group FOR UPDATE;
-     UPDATE quota_claim SET seen_at = clock_timestamp() WHERE id = ANY(waiting) AND admitted_at IS NULL;
+     UPDATE quota_claim SET seen_at = clock_timestamp()
+       WHERE id = ANY(waiting) AND admitted_at IS NULL AND seen_at < clock_timestamp() - interval '1 second';
      wait_ms := quota_admit(of_group);
      SELECT array_agg(id) FILTER (WHERE admitted_at IS NOT NULL), array_agg(id) INTO admitted, known
        FROM quota_claim WHERE id = ANY(waiting);

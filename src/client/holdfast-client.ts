@@ -49,9 +49,11 @@ import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, pr
 import { Reachability } from './reachability.js';
 import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts.js';
 import { type Difference, reconcileRecords } from './reconcile-records.js';
+import { type ReprioritizeResult, reprioritize } from './reprioritize.js';
 import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
 import { type ChainChange, type WatchOptions, watchChains } from './watch-chains.js';
+import { setWeight, type TenantWeight, weights } from './weights.js';
 import { pendingSteps, whyStuck } from './workflow-view.js';
 
 export interface HoldfastClientOptions {
@@ -363,6 +365,25 @@ export class HoldfastClient implements ChainOperations {
   /** Waits until no call under a pause is open any more. See {@link drain}. */
   drain(selector: PauseSelector, options: DrainOptions = {}): Promise<void> {
     return this.query(() => drain(this.options.store, selector, options));
+  }
+
+  /**
+   * Gives a chain another priority, for its later steps and for calls that wait. See {@link reprioritize}.
+   */
+  async reprioritize(id: string, priority: string): Promise<ReprioritizeResult> {
+    const { store, temporal } = this.options;
+    const row = await this.chain(id);
+    return this.query(() => reprioritize(store, temporal, row, priority));
+  }
+
+  /** Gives a tenant a share of the quota, above 0 and up to 1,000; that of all others is 1. Throws `INVALID_INPUT`. */
+  setWeight(tenant: string, weight: number): Promise<TenantWeight> {
+    return this.query(() => setWeight(this.options.store, tenant, weight));
+  }
+
+  /** The tenants whose weight is not 1, by name. */
+  weights(): Promise<readonly TenantWeight[]> {
+    return this.query(() => weights(this.options.store));
   }
 
   /** The newest chains that fit. Throws `INVALID_INPUT` for a state or a limit that there is not. */

@@ -13,6 +13,7 @@ import { codecRoutes } from './codec-routes.js';
 import { refuseForeignPages, requireLoopbackName, requireToken } from './guard.js';
 import { checkHealth } from './health.js';
 import { pauseRoutes } from './pause-routes.js';
+import { weightRoutes } from './weight-routes.js';
 
 export interface ApiOptions {
   readonly client: HoldfastClient;
@@ -75,6 +76,7 @@ export function createApi(options: ApiOptions): Hono {
   app.use('/v1/*', requireToken(token), refuseForeignPages);
   app.route('/v1/chains', chainRoutes(client));
   app.route('/v1/pauses', pauseRoutes(client));
+  app.route('/v1/weights', weightRoutes(client));
   return app;
 }
 

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Store } from './database.js';
 
 /** Of every tenant that nobody has given another. */
-export const DEFAULT_WEIGHT = 1;
+const DEFAULT_WEIGHT = 1;
 
 /** How long a process may go by a weight that has been changed, in milliseconds. */
 const KNOWN_MS = 1_000;

@@ -18,6 +18,7 @@ import {
 import type { Store } from '../store/database.js';
 import { decideHold, findHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
 import { insertScheduledChain } from '../store/scheduled-chains.js';
+import { tenantWeight } from '../store/weights.js';
 import { noteDecision, noteEnd, noteHold } from './observe.js';
 import { parkedCallOf, parkIfStopped } from './parking.js';
 import { planCall, type StepRouting } from './route-step.js';
@@ -123,7 +124,7 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
         };
       }
       const { tenant, priority } = chain;
-      const plan = planCall(call, { tenant, weight: 1, priority }, steps, routing);
+      const plan = planCall(call, { tenant, weight: await tenantWeight(store, tenant), priority }, steps, routing);
       if (plan.kind !== 'call') return { tenant, ...plan };
       const inTheWay = await scopes.beforeCall(call, chain);
       if (inTheWay !== undefined) return { tenant, ...inTheWay };

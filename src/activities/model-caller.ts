@@ -125,6 +125,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
           group,
           chain: chain.id,
           step: call.step,
+          call: call.call,
           priority: call.priority ?? chain.priority,
           ownPriority: call.priority !== undefined,
           maxWaitMs: routing.quotaWaitMs,

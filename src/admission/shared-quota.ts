@@ -25,6 +25,7 @@ export interface ReserveOptions extends QuotaUse {
   readonly group: string;
   readonly chain: string;
   readonly step: string;
+  readonly call: number;
   /** That of the step, if it states one, or else of the chain. */
   readonly priority: Priority;
   readonly ownPriority: boolean;
@@ -119,10 +120,10 @@ export class SharedQuota {
    * will be, what the store throws, and the signal's reason on abort.
    */
   async reserve(options: ReserveOptions): Promise<Reservation> {
-    const { group, chain, step, priority, ownPriority, input, output, maxWaitMs, signal } = options;
+    const { group, chain, step, call, priority, ownPriority, input, output, maxWaitMs, signal } = options;
     signal.throwIfAborted();
     const rank = PRIORITIES.indexOf(priority);
-    const place: QuotaPlace = { group, chain, step, worker: this.worker, rank, ownPriority, input, output };
+    const place: QuotaPlace = { group, chain, step, call, worker: this.worker, rank, ownPriority, input, output };
     const first = await claimQuota(this.store, place);
     if ('tooLarge' in first) throw new QuotaTooSmallError(place, first.tooLarge);
     this.noteWaiting(group, first.waitMs);

@@ -10,12 +10,14 @@ import { addProcessCommands } from './commands/processes.js';
 import { addPruneCommand } from './commands/prune.js';
 import { addReceiptsCommand } from './commands/receipts.js';
 import { addReplayCommands } from './commands/replay.js';
+import { addReprioritizeCommand } from './commands/reprioritize.js';
 import { addResultCommand } from './commands/result.js';
 import { addScheduleCommand } from './commands/schedule.js';
 import { addServerCommand } from './commands/server.js';
 import { addStatusCommand } from './commands/status.js';
 import { addSubmitCommand } from './commands/submit.js';
 import { addWatchCommand } from './commands/watch.js';
+import { addWeightCommands } from './commands/weight.js';
 import { reportError } from './output.js';
 
 /** The program with all its commands. Each sets `process.exitCode`; none ends the process itself. */
@@ -41,6 +43,8 @@ export function createProgram(): Command {
   addCancelCommand(program);
   addPauseCommands(program);
   addScheduleCommand(program);
+  addReprioritizeCommand(program);
+  addWeightCommands(program);
   addReplayCommands(program);
   addDoctorCommand(program);
   addPruneCommand(program);

@@ -6,6 +6,7 @@ import type { AttemptRow } from '../store/attempts.js';
 import { type ChainRow, delayedUntil } from '../store/chains.js';
 import type { HoldRow } from '../store/holds.js';
 import type { ParkedRow } from '../store/parked.js';
+import type { QuotaOutlook } from '../store/quotas.js';
 
 /** A step call that Temporal has scheduled, whether or not an attempt was made. */
 export interface PendingStep {
@@ -18,13 +19,15 @@ export interface StatusParts {
   readonly attempts: readonly AttemptRow[];
   readonly holds: readonly HoldRow[];
   readonly parked: readonly ParkedRow[];
+  /** Calls that stand in line for their quota. */
+  readonly waiting: readonly QuotaOutlook[];
   readonly pending: readonly PendingStep[];
   /** Why the workflow's code cannot go on, when Temporal reports that; null otherwise. */
   readonly stuck: string | null;
 }
 
 /** Puts the records of a chain together. Pure. */
-export function buildStatus({ chain, attempts, holds, parked, pending, stuck }: StatusParts): ChainStatus {
+export function buildStatus({ chain, attempts, holds, parked, waiting, pending, stuck }: StatusParts): ChainStatus {
   const open = holds.filter((hold) => hold.decided_at === null);
   const state: ChainState = stuck !== null && !isClosed(chain.state) ? 'stuck' : chain.state;
   const groups = new Map<string, AttemptRow[]>();
@@ -44,6 +47,12 @@ export function buildStatus({ chain, attempts, holds, parked, pending, stuck }: 
   }
   for (const { name, call } of pending) {
     if (!steps.some((step) => step.name === name && step.call === call)) steps.push(queuedStep(name, call));
+  }
+  for (const outlook of isClosed(state) ? [] : waiting) {
+    const index = steps.findIndex((other) => other.name === outlook.step && other.call === outlook.call);
+    const known = steps[index];
+    if (known?.state === 'queued' || known?.state === 'waiting')
+      steps[index] = { ...known, waitsFor: outlookText(outlook) };
   }
   for (const { kind, step, call } of open) {
     if (kind !== 'failure') continue;
@@ -65,6 +74,17 @@ export function buildStatus({ chain, attempts, holds, parked, pending, stuck }: 
     output: chain.output === null ? null : JSON.parse(chain.output),
     message: stuck ?? chain.message,
   };
+}
+
+const LIMITS: Readonly<Record<QuotaOutlook['limit'], string>> = {
+  requests: 'requests of',
+  input: 'input tokens of',
+  output: 'output tokens of',
+  refused: 'the provider, which has refused a call of',
+};
+
+function outlookText({ limit, group, waitMs }: QuotaOutlook): string {
+  return `${LIMITS[limit]} ${group}, about ${Math.ceil(waitMs / 1_000)} s`;
 }
 
 function stepStatus(group: readonly AttemptRow[], open: readonly HoldRow[], chainState: ChainState): StepStatus {

@@ -28,6 +28,7 @@ import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds } from '../store/holds.js';
 import { requireSchema } from '../store/migrate.js';
 import { listParkedCalls } from '../store/parked.js';
+import { readQuotaOutlook } from '../store/quotas.js';
 import { inSubmitSpan, noteSubmission } from '../telemetry/trace.js';
 import { type AttachOptions, attach } from './attach.js';
 import { buildStatus } from './build-status.js';
@@ -52,10 +53,12 @@ import { type EraseOptions, eraseTenant, type PruneOptions, type PruneReport, pr
 import { Reachability } from './reachability.js';
 import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts.js';
 import { type Difference, reconcileRecords } from './reconcile-records.js';
+import { type ReprioritizeResult, reprioritize } from './reprioritize.js';
 import { Schedules } from './schedules.js';
 import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
 import { type ChainChange, type WatchOptions, watchChains } from './watch-chains.js';
+import { setWeight, type TenantWeight, weights } from './weights.js';
 import { pendingSteps, whyStuck } from './workflow-view.js';
 
 export interface HoldfastClientOptions {
@@ -165,15 +168,16 @@ export class HoldfastClient implements ChainOperations {
     const { store } = this.options;
     const { id } = head;
     const view = await this.look(head);
-    const [chain, attempts, holds, parked] = await this.query(() =>
+    const [chain, attempts, holds, parked, waiting] = await this.query(() =>
       Promise.all([
         findChain(store, id).then((row) => row ?? notFound(id)),
         head.first_run_id === null ? [] : listChainAttempts(store, id, head.first_run_id),
         head.first_run_id === null ? [] : listHolds(store, id, head.first_run_id),
         head.first_run_id === null ? [] : listParkedCalls(store, id, head.first_run_id),
+        readQuotaOutlook(store, id),
       ]),
     );
-    return buildStatus({ chain, attempts, holds, parked, pending: pendingSteps(view), stuck: whyStuck(view) });
+    return buildStatus({ chain, attempts, holds, parked, waiting, pending: pendingSteps(view), stuck: whyStuck(view) });
   }
 
   /** Waits until a chain has ended, is stuck, or (unless `throughHolds`) is held; returns its status then. */
@@ -382,6 +386,25 @@ export class HoldfastClient implements ChainOperations {
   /** Waits until no call under a pause is open any more. See {@link drain}. */
   drain(selector: PauseSelector, options: DrainOptions = {}): Promise<void> {
     return this.query(() => drain(this.options.store, selector, options));
+  }
+
+  /**
+   * Gives a chain another priority, for its later steps and for calls that wait. See {@link reprioritize}.
+   */
+  async reprioritize(id: string, priority: string): Promise<ReprioritizeResult> {
+    const { store, temporal } = this.options;
+    const row = await this.chain(id);
+    return this.query(() => reprioritize(store, temporal, row, priority));
+  }
+
+  /** Gives a tenant a share of the quota, above 0 and up to 1,000; that of all others is 1. Throws `INVALID_INPUT`. */
+  setWeight(tenant: string, weight: number): Promise<TenantWeight> {
+    return this.query(() => setWeight(this.options.store, tenant, weight));
+  }
+
+  /** The tenants whose weight is not 1, by name. */
+  weights(): Promise<readonly TenantWeight[]> {
+    return this.query(() => weights(this.options.store));
   }
 
   /** The newest chains that fit. Throws `INVALID_INPUT` for a state or a limit that there is not. */

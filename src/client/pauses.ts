@@ -169,5 +169,9 @@ function unknown(message: string, remedy: string): HoldfastError {
 
 function notPaused({ kind, value }: PauseKey): HoldfastError {
   const what = kind === 'all' ? 'Everything together' : `The ${kind} ${JSON.stringify(value)}`;
-  return new HoldfastError('NOT_PAUSED', `${what} is not paused.`, 'See `holdfast pauses`: each pause ends by itself.');
+  return new HoldfastError(
+    'NOT_PAUSED',
+    `${what} is not paused.`,
+    'See `holdfast pauses`: a pause ends under what it was ordered for.',
+  );
 }

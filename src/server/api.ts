@@ -14,6 +14,7 @@ import { refuseForeignPages, requireLoopbackName, requireToken } from './guard.j
 import { checkHealth } from './health.js';
 import { pauseRoutes } from './pause-routes.js';
 import { scheduleRoutes } from './schedule-routes.js';
+import { weightRoutes } from './weight-routes.js';
 
 export interface ApiOptions {
   readonly client: HoldfastClient;
@@ -77,6 +78,7 @@ export function createApi(options: ApiOptions): Hono {
   app.route('/v1/chains', chainRoutes(client));
   app.route('/v1/pauses', pauseRoutes(client));
   app.route('/v1/schedules', scheduleRoutes(client));
+  app.route('/v1/weights', weightRoutes(client));
   return app;
 }
 

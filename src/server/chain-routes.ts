@@ -38,6 +38,10 @@ export function chainRoutes(client: HoldfastClient): Hono {
       const { holdId, ...verdict } = await readBody(c, decision);
       return c.json(await client.decide(idOf(c), verdict, holdId));
     })
+    .put('/:id/priority', async (c) => {
+      const { priority } = await readBody(c, z.strictObject({ priority: text }));
+      return c.json(await client.reprioritize(idOf(c), priority));
+    })
     .post('/:id/cancel', async (c) => c.json(await client.cancel(idOf(c))));
 }
 

@@ -57,6 +57,19 @@ export function listChainAttempts({ db }: Store, chainId: string, firstRunId: st
     .execute();
 }
 
+/** Whether a chain has finished a step. */
+export async function hasFinishedStep({ db }: Store, chainId: string, firstRunId: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('attempt')
+    .select('id')
+    .where('chain_id', '=', chainId)
+    .where('first_run_id', '=', firstRunId)
+    .where('state', '=', 'succeeded')
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 export type NewAttempt = Omit<Insertable<AttemptTable>, 'id' | 'state' | 'started_at' | 'finished_at' | 'result'>;
 
 /**

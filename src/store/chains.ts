@@ -200,6 +200,17 @@ export async function isKeyKnown({ db }: Store, { tenant, type, key }: NewChain)
   return (await known.where('key', '=', key).executeTakeFirst()) !== undefined;
 }
 
+/** Gives an open chain another priority; returns whether it is open. */
+export async function setPriority({ db }: Store, id: string, priority: Priority): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('chain')
+    .set({ priority })
+    .where('id', '=', id)
+    .where('closed_at', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
 /** Notes why a queued chain could not be started, for its status. */
 export async function noteStartProblem({ db }: Store, id: string, message: string): Promise<void> {
   await db

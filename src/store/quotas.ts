@@ -7,6 +7,7 @@ export interface QuotaPlace extends QuotaUse {
   readonly group: string;
   readonly chain: string;
   readonly step: string;
+  readonly call: number;
   readonly worker: number;
   /** Of its class, 0 for the first one served. */
   readonly rank: number;
@@ -29,10 +30,12 @@ export async function claimQuota(
   { db }: Store,
   place: QuotaPlace,
 ): Promise<QuotaClaim | { readonly tooLarge: QuotaUse }> {
-  const { group, chain, step, worker, rank, ownPriority, input, output } = place;
+  const { group, chain, step, call, worker, rank, ownPriority, input, output } = place;
   const { rows } = await sql<{ id: number | null } & Omit<QuotaClaim, 'id'> & { tooLarge: QuotaUse }>`
     SELECT claim AS id, is_admitted AS admitted, wait_ms AS "waitMs", too_large AS "tooLarge"
-    FROM quota_claim(${group}, ${chain}, ${step}, ${worker}, ${rank}, ${ownPriority}, ${input}, ${output})`.execute(db);
+    FROM quota_claim(${group}, ${chain}, ${step}, ${call}, ${worker}, ${rank}, ${ownPriority}, ${input}, ${output})`.execute(
+    db,
+  );
   const { id, admitted, waitMs, tooLarge } = rows[0]!;
   return id === null ? { tooLarge } : { id, admitted, waitMs };
 }
@@ -87,4 +90,36 @@ export async function changeQuotaRank({ db }: Store, chain: string, rank: number
 /** Removes the claims of workers that are not among `live`; what was admitted to them stays taken. */
 export async function dropDeadClaims({ db }: Store, live: readonly number[]): Promise<void> {
   await sql`SELECT quota_bury(${[...live]}::int[])`.execute(db);
+}
+
+/** What a waiting call waits for, and about how long. */
+export interface QuotaOutlook {
+  readonly step: string;
+  readonly call: number;
+  readonly group: string;
+  /** The limit that keeps it waiting longest; `refused`: the provider has refused a call, and nobody is let in. */
+  readonly limit: 'requests' | 'input' | 'output' | 'refused';
+  readonly waitMs: number;
+}
+
+/** The calls of a chain that stand in line, as they would go in if nobody of a higher class came. */
+export async function readQuotaOutlook({ db }: Store, chain: string): Promise<QuotaOutlook[]> {
+  const { rows } = await sql<{ step: string; call: number; group: string } & Record<QuotaOutlook['limit'], number>>`
+    SELECT c.step, c.call, g.name AS "group",
+      greatest(0, extract(epoch FROM g.closed_until - clock_timestamp()))::float8 * 1000 AS refused,
+      (ahead.requests - g.requests_level) / g.requests_per_minute * 60000 - filled.ms AS requests,
+      (ahead.input - g.input_level) / g.input_per_minute * 60000 - filled.ms AS input,
+      (ahead.output - g.output_level) / g.output_per_minute * 60000 - filled.ms AS output
+    FROM quota_claim c JOIN quota_group g ON g.name = c.quota_group
+    CROSS JOIN LATERAL (SELECT extract(epoch FROM clock_timestamp() - g.refilled_at)::float8 * 1000 AS ms) filled
+    CROSS JOIN LATERAL (
+      SELECT count(*)::float8 AS requests, sum(o.input) AS input, sum(o.output) AS output FROM quota_claim o
+      WHERE o.quota_group = c.quota_group AND o.admitted_at IS NULL AND (o.rank, o.id) <= (c.rank, c.id)) ahead
+    WHERE c.chain_id = ${chain} AND c.admitted_at IS NULL ORDER BY c.id`.execute(db);
+  return rows.map(({ step, call, group, ...limits }) => {
+    const [limit, waitMs] = Object.entries(limits).reduce((longest, other) =>
+      other[1] > longest[1] ? other : longest,
+    );
+    return { step, call, group, limit: limit as QuotaOutlook['limit'], waitMs: Math.max(0, waitMs) };
+  });
 }

@@ -7,9 +7,11 @@ import { migrate } from '../../src/store/migrate.js';
 import {
   changeQuotaRank,
   claimQuota,
+  closeQuota,
   dropDeadClaims,
   pollQuota,
   type QuotaClaim,
+  readQuotaOutlook,
   settleQuota,
 } from '../../src/store/quotas.js';
 import { createDatabase } from '../support/database.js';
@@ -38,6 +40,7 @@ function call(group: string, overrides: Partial<ReserveOptions> = {}): ReserveOp
     group,
     chain: 'chain',
     step: 'step',
+    call: 1,
     priority: 'normal',
     ownPriority: false,
     input: 1,
@@ -83,6 +86,7 @@ async function place(
     group: name,
     chain: `chain-${rank}`,
     step: 'step',
+    call: 1,
     worker,
     rank,
     ownPriority,
@@ -170,6 +174,21 @@ describe('order', () => {
     const ofLow = low.filter(({ id }) => admitted.includes(id)).length;
     expect(Math.abs(ofLow - expected)).toBeLessThanOrEqual(1);
   });
+});
+
+test('a waiting call knows what it waits for, and about how long', async () => {
+  const name = await emptied({ requestsPerMinute: 600, outputTokensPerMinute: 6_000, burstSeconds: 60 });
+  await place(name, 0, { input: 1, output: 400 });
+  await place(name, 2, { input: 1, output: 1 });
+  await place(name, 1, { input: 1, output: 1_000 });
+  await store.pool.query('UPDATE quota_group SET refilled_at = clock_timestamp() WHERE name = $1', [name]);
+  const [outlook] = await readQuotaOutlook(store, 'chain-1');
+  expect(outlook).toMatchObject({ step: 'step', call: 1, group: name, limit: 'output' });
+  // 1,400 tokens at 100 a second.
+  expect(outlook?.waitMs).toBeGreaterThan(13_000);
+  expect(outlook?.waitMs).toBeLessThanOrEqual(14_000);
+  await closeQuota(store, name, 60_000);
+  expect((await readQuotaOutlook(store, 'chain-1'))[0]).toMatchObject({ limit: 'refused' });
 });
 
 describe('a reservation', () => {

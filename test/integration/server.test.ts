@@ -252,6 +252,68 @@ describe('chains', () => {
   });
 });
 
+describe('what stands in the way of calls', () => {
+  test('pauses are ordered once, listed and ended', async () => {
+    const server = await serve();
+    const order = { tenant: 'paused over http', by: 'anna', reason: 'incident 12' };
+    expect(await call(server, 'POST', '/v1/pauses', order)).toMatchObject({
+      status: 400,
+      body: { error: { code: 'INVALID_INPUT', message: expect.stringContaining('No chain has the tenant') } },
+    });
+    await call(server, 'POST', '/v1/chains', submission('to be paused', { tenant: order.tenant }));
+    const pause = {
+      kind: 'tenant',
+      value: order.tenant,
+      by: 'anna',
+      reason: 'incident 12',
+      parkedChains: 0,
+      openCalls: 0,
+    };
+    expect(await call(server, 'POST', '/v1/pauses', order)).toMatchObject({ status: 201, body: pause });
+    expect(await call(server, 'POST', '/v1/pauses', { ...order, by: 'bob' })).toMatchObject({
+      status: 200,
+      body: { by: 'anna' },
+    });
+    expect((await call(server, 'GET', '/v1/pauses')).body).toMatchObject({ pauses: [pause] });
+    const resume = () => call(server, 'POST', '/v1/pauses/resume', { tenant: order.tenant });
+    expect(await resume()).toMatchObject({ status: 200, body: { kind: 'tenant', woken: 0 } });
+    expect(await resume()).toMatchObject({ status: 409, body: { error: { code: 'NOT_PAUSED' } } });
+    expect((await call(server, 'GET', '/v1/pauses')).body).toEqual({ pauses: [] });
+  });
+
+  test('a pause names who orders it, and one thing', async () => {
+    const server = await serve();
+    for (const body of [{}, { by: '' }, { by: 'anna', lane: 'fast', tenant: 'acme' }, { by: 'anna', lanes: 'fast' }]) {
+      expect(await call(server, 'POST', '/v1/pauses', body)).toMatchObject({
+        status: 400,
+        body: { error: { code: 'INVALID_INPUT' } },
+      });
+    }
+    expect((await call(server, 'GET', '/v1/pauses')).body).toEqual({ pauses: [] });
+  });
+
+  test('weights are set, listed, and refused when they are none', async () => {
+    const server = await serve();
+    const weight = (value: unknown) => call(server, 'PUT', '/v1/weights', { tenant: 'acme', weight: value });
+    expect(await weight(2.5)).toMatchObject({ status: 200, body: { tenant: 'acme', weight: 2.5 } });
+    for (const wrong of [0, -1, 1_001, '2']) expect(await weight(wrong)).toMatchObject({ status: 400 });
+    expect((await call(server, 'GET', '/v1/weights')).body).toEqual({ weights: [{ tenant: 'acme', weight: 2.5 }] });
+    await weight(1);
+    expect((await call(server, 'GET', '/v1/weights')).body).toEqual({ weights: [] });
+  });
+
+  test('the priority of an open chain is changed', async () => {
+    const server = await serve();
+    const { id } = (await call(server, 'POST', '/v1/chains', submission('soon'))).body;
+    const change = (priority: string) => call(server, 'PUT', `/v1/chains/${id}/priority`, { priority });
+    expect(await change('high')).toMatchObject({ status: 200, body: { id, priority: 'high', moved: 0 } });
+    expect((await call(server, 'GET', `/v1/chains/${id}`)).body).toMatchObject({ priority: 'high' });
+    expect(await change('urgent')).toMatchObject({ status: 400 });
+    await closeChain(store, id, { state: 'cancelled' });
+    expect(await change('low')).toMatchObject({ status: 409, body: { error: { code: 'ALREADY_CLOSED' } } });
+  });
+});
+
 describe('a request that makes no sense is refused with its cause, and changes nothing:', () => {
   const chains = '/v1/chains';
   const decisions = '/v1/chains/echo-1/decisions';

@@ -35,6 +35,7 @@ const STATEMENTS = [
      quota_group text NOT NULL,
      chain_id text NOT NULL,
      step text NOT NULL,
+     call integer NOT NULL,
      worker integer NOT NULL,
      rank smallint NOT NULL,
      own_priority boolean NOT NULL,
@@ -45,6 +46,7 @@ const STATEMENTS = [
      admitted_at timestamptz
    )`,
   `CREATE INDEX quota_claim_waiting ON quota_claim (quota_group, rank, id) WHERE admitted_at IS NULL`,
+  `CREATE INDEX quota_claim_of_chain ON quota_claim (chain_id) WHERE admitted_at IS NULL`,
   `CREATE INDEX quota_claim_admitted ON quota_claim (quota_group) WHERE admitted_at IS NOT NULL`,
 
   // What a full bucket holds, in minutes of its rate. A little less than the provider's: a call arrives there some
@@ -114,15 +116,15 @@ const STATEMENTS = [
 
   // Takes a place in the line, and goes in at once when there is room and nobody before it. No place for a call that is
   // larger than what flows in within a minute: the provider could never take it.
-  `CREATE FUNCTION quota_claim(of_group text, of_chain text, of_step text, of_worker integer, of_rank integer,
+  `CREATE FUNCTION quota_claim(of_group text, of_chain text, of_step text, of_call integer, of_worker integer, of_rank integer,
      has_own_priority boolean, of_input float8, of_output float8,
      OUT claim bigint, OUT is_admitted boolean, OUT wait_ms float8, OUT too_large jsonb) LANGUAGE plpgsql AS $$
    BEGIN
      SELECT jsonb_build_object('input', input_per_minute, 'output', output_per_minute) INTO too_large
        FROM quota_group WHERE name = of_group AND (of_input > input_per_minute OR of_output > output_per_minute);
      IF too_large IS NOT NULL THEN RETURN; END IF;
-     INSERT INTO quota_claim (quota_group, chain_id, step, worker, rank, own_priority, input, output)
-       VALUES (of_group, of_chain, of_step, of_worker, of_rank, has_own_priority, of_input, of_output)
+     INSERT INTO quota_claim (quota_group, chain_id, step, call, worker, rank, own_priority, input, output)
+       VALUES (of_group, of_chain, of_step, of_call, of_worker, of_rank, has_own_priority, of_input, of_output)
        RETURNING id INTO claim;
      wait_ms := quota_admit(of_group);
      SELECT admitted_at IS NOT NULL INTO is_admitted FROM quota_claim WHERE id = claim;

@@ -6,6 +6,7 @@ import type { AttemptRow } from '../store/attempts.js';
 import type { ChainRow } from '../store/chains.js';
 import type { HoldRow } from '../store/holds.js';
 import type { ParkedRow } from '../store/parked.js';
+import type { ScopeWait } from '../store/scopes.js';
 
 /** A step call that Temporal has scheduled, whether or not an attempt was made. */
 export interface PendingStep {
@@ -17,14 +18,16 @@ export interface StatusParts {
   readonly chain: ChainRow;
   readonly attempts: readonly AttemptRow[];
   readonly holds: readonly HoldRow[];
-  readonly parked: readonly ParkedRow[];
+  readonly parked: readonly Pick<ParkedRow, 'step' | 'call' | 'cause'>[];
+  /** What its calls, or the chain as a whole, wait for in lines of scopes. */
+  readonly scopeWaits: readonly ScopeWait[];
   readonly pending: readonly PendingStep[];
   /** Why the workflow's code cannot go on, when Temporal reports that; null otherwise. */
   readonly stuck: string | null;
 }
 
 /** Puts the records of a chain together. Pure. */
-export function buildStatus({ chain, attempts, holds, parked, pending, stuck }: StatusParts): ChainStatus {
+export function buildStatus({ chain, attempts, holds, parked, scopeWaits, pending, stuck }: StatusParts): ChainStatus {
   const open = holds.filter((hold) => hold.decided_at === null);
   const state: ChainState = stuck !== null && !isClosed(chain.state) ? 'stuck' : chain.state;
   const groups = new Map<string, AttemptRow[]>();
@@ -33,7 +36,7 @@ export function buildStatus({ chain, attempts, holds, parked, pending, stuck }: 
     groups.set(name, [...(groups.get(name) ?? []), attempt]);
   }
   const steps = [...groups.values()].map((group) => stepStatus(group, open, state));
-  for (const { step, call, cause } of isClosed(state) ? [] : parked) {
+  for (const { step, call, cause } of isClosed(state) ? [] : [...parked, ...ofSteps(scopeWaits)]) {
     const index = steps.findIndex((other) => other.name === step && other.call === call);
     const known = steps[index];
     // Its row may be a moment behind.
@@ -58,12 +61,17 @@ export function buildStatus({ chain, attempts, holds, parked, pending, stuck }: 
     priority: chain.priority,
     key: chain.key,
     state,
+    waitsFor: scopeWaits.find(({ step }) => step === null)?.cause ?? null,
     steps,
     holds: open.map(holdStatus),
     costMicroUsd: sumOfKnown(steps.map(({ costMicroUsd }) => costMicroUsd)),
     output: chain.output === null ? null : JSON.parse(chain.output),
     message: stuck ?? chain.message,
   };
+}
+
+function ofSteps(waits: readonly ScopeWait[]) {
+  return waits.flatMap(({ step, call, cause }) => (step === null || call === null ? [] : [{ step, call, cause }]));
 }
 
 function stepStatus(group: readonly AttemptRow[], open: readonly HoldRow[], chainState: ChainState): StepStatus {

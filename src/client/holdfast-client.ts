@@ -25,6 +25,7 @@ import type { Store } from '../store/database.js';
 import { decideHold, type HoldRow, listHolds } from '../store/holds.js';
 import { requireSchema } from '../store/migrate.js';
 import { listParkedCalls } from '../store/parked.js';
+import { listScopeWaits } from '../store/scopes.js';
 import { inSubmitSpan, noteSubmission } from '../telemetry/trace.js';
 import { type AttachOptions, attach } from './attach.js';
 import { buildStatus } from './build-status.js';
@@ -149,15 +150,24 @@ export class HoldfastClient implements ChainOperations {
     const { store } = this.options;
     const { id } = head;
     const view = await this.look(head);
-    const [chain, attempts, holds, parked] = await this.query(() =>
+    const [chain, attempts, holds, parked, scopeWaits] = await this.query(() =>
       Promise.all([
         findChain(store, id).then((row) => row ?? notFound(id)),
         head.first_run_id === null ? [] : listChainAttempts(store, id, head.first_run_id),
         head.first_run_id === null ? [] : listHolds(store, id, head.first_run_id),
         head.first_run_id === null ? [] : listParkedCalls(store, id, head.first_run_id),
+        isClosed(head.state) ? [] : listScopeWaits(store, id),
       ]),
     );
-    return buildStatus({ chain, attempts, holds, parked, pending: pendingSteps(view), stuck: whyStuck(view) });
+    return buildStatus({
+      chain,
+      attempts,
+      holds,
+      parked,
+      scopeWaits,
+      pending: pendingSteps(view),
+      stuck: whyStuck(view),
+    });
   }
 
   /** Waits until a chain has ended, is stuck, or (unless `throughHolds`) is held; returns its status then. */

@@ -54,6 +54,8 @@ export interface ChainStatus {
   readonly priority: Priority;
   readonly key: string | null;
   readonly state: ChainState;
+  /** What the chain as a whole waits for before it begins or goes on, for people; null when it does not. */
+  readonly waitsFor: string | null;
   readonly steps: readonly StepStatus[];
   readonly holds: readonly HoldStatus[];
   /** Micro-dollars of all attempts whose model has a known price; null when none has. */

@@ -52,6 +52,11 @@ describe('migrations', () => {
     await sql`ALTER TABLE blob DROP COLUMN touched_at`.execute(store.db);
     await sql`ALTER TABLE chain DROP COLUMN trace_parent`.execute(store.db);
     await sql`DROP TABLE parked, pause, tenant_weight`.execute(store.db);
+    await sql`ALTER TABLE chain DROP COLUMN scoped`.execute(store.db);
+    await sql`DROP TABLE scope_claim, scope_claim_key, scope_admission`.execute(store.db);
+    for (const name of ['admit', 'give_back', 'claim']) {
+      await sql`DROP FUNCTION ${sql.id(`holdfast_${name}_scopes`)}`.execute(store.db);
+    }
     await sql`DELETE FROM kysely_migration WHERE name >= '0005'`.execute(store.db);
     // As that version writes.
     const common = { ...CHAIN, state: 'queued', content_slot: true } as const;

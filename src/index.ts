@@ -21,6 +21,7 @@ export type { ChainState } from './contracts/chains.js';
 export { HoldfastError } from './contracts/errors.js';
 export type { HoldDecision, HoldKind, HoldVerdict } from './contracts/holds.js';
 export type { ReasonCode } from './contracts/reasons.js';
+export type { ChainScopes, ScopeDefinition, ScopeRegistry, ScopeUse } from './contracts/scopes.js';
 export type { ChainStatus, HoldStatus, StepStatus } from './contracts/status.js';
 export type { StepDefinition, StepOptions, StepRegistry, StepResult } from './contracts/steps.js';
 export type { Submission } from './intake/validate.js';

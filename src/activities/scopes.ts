@@ -1,6 +1,12 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { type ChainRef, PARKED, type PlannedCall, type StepPlan } from '../contracts/activities.js';
+import {
+  type ChainRef,
+  type ChainScopesClaim,
+  PARKED,
+  type PlannedCall,
+  type StepPlan,
+} from '../contracts/activities.js';
 import type { Application, ChainDefinition } from '../contracts/chain-definition.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { WAKE_SIGNAL } from '../contracts/messages.js';
@@ -32,7 +38,7 @@ export interface ScopeActivities {
     options: DuringOptions,
   ): Promise<Result>;
   /** Takes a chain's scopes, or finds its place in line. */
-  claimChain(chain: ChainHead, ref: ChainRef, input: unknown): Promise<{ admitted: boolean; releaseOnHold: boolean }>;
+  claimChain(chain: ChainHead, ref: ChainRef, input: unknown): Promise<ChainScopesClaim>;
   /** Gives back the scopes of a call, or those of the chain as a whole, and wakes whom that lets in. */
   release(chainId: string, call?: StepCallId): Promise<void>;
   /** Wakes chains that have been let in. Nobody waits for it: what fails is repeated by the sweeper. */
@@ -164,7 +170,9 @@ export function createScopeActivities(store: Store, app: ScopedApplication): Sco
         priority: chain.priority,
         keys: scopeKeys(scopes, own.scopes.take, { name: chain.type, tenant: chain.tenant, input }),
       };
-      return { admitted: await claimScopes(store, claim), releaseOnHold: own.scopes.releaseOnHold };
+      const { releaseOnHold } = own.scopes;
+      if (await claimScopes(store, claim)) return { admitted: true, releaseOnHold };
+      return { admitted: false, releaseOnHold, cause: await causeOf(chain.id) };
     },
   };
 }

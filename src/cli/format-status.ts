@@ -10,6 +10,7 @@ export function formatStatus(status: ChainStatus): string {
     `chain ${chain}, tenant ${tenant}, priority ${priority}${key === null ? '' : `, key ${key}`}, cost ${formatCost(status.costMicroUsd)}`,
   ];
   if (message !== null) lines.push(message);
+  if (status.waitsFor !== null) lines.push(`Waits: ${status.waitsFor}`);
   if (status.steps.length > 0) lines.push(formatSteps(status.steps));
   for (const { name, call, waitsFor } of status.steps) {
     if (waitsFor !== null) lines.push(`${call === 1 ? name : `${name} ${call}`} waits: ${waitsFor}`);

@@ -7,6 +7,7 @@ import { type ChainRow, delayedUntil } from '../store/chains.js';
 import type { HoldRow } from '../store/holds.js';
 import type { ParkedRow } from '../store/parked.js';
 import type { QuotaOutlook } from '../store/quotas.js';
+import type { ScopeWait } from '../store/scopes.js';
 
 /** A step call that Temporal has scheduled, whether or not an attempt was made. */
 export interface PendingStep {
@@ -18,16 +19,19 @@ export interface StatusParts {
   readonly chain: ChainRow;
   readonly attempts: readonly AttemptRow[];
   readonly holds: readonly HoldRow[];
-  readonly parked: readonly ParkedRow[];
+  readonly parked: readonly Pick<ParkedRow, 'step' | 'call' | 'cause'>[];
   /** Calls that stand in line for their quota. */
   readonly waiting: readonly QuotaOutlook[];
+  /** What its calls, or the chain as a whole, wait for in lines of scopes. */
+  readonly scopeWaits: readonly ScopeWait[];
   readonly pending: readonly PendingStep[];
   /** Why the workflow's code cannot go on, when Temporal reports that; null otherwise. */
   readonly stuck: string | null;
 }
 
 /** Puts the records of a chain together. Pure. */
-export function buildStatus({ chain, attempts, holds, parked, waiting, pending, stuck }: StatusParts): ChainStatus {
+export function buildStatus(parts: StatusParts): ChainStatus {
+  const { chain, attempts, holds, parked, waiting, scopeWaits, pending, stuck } = parts;
   const open = holds.filter((hold) => hold.decided_at === null);
   const state: ChainState = stuck !== null && !isClosed(chain.state) ? 'stuck' : chain.state;
   const groups = new Map<string, AttemptRow[]>();
@@ -36,7 +40,7 @@ export function buildStatus({ chain, attempts, holds, parked, waiting, pending, 
     groups.set(name, [...(groups.get(name) ?? []), attempt]);
   }
   const steps = [...groups.values()].map((group) => stepStatus(group, open, state));
-  for (const { step, call, cause } of isClosed(state) ? [] : parked) {
+  for (const { step, call, cause } of isClosed(state) ? [] : [...parked, ...ofSteps(scopeWaits)]) {
     const index = steps.findIndex((other) => other.name === step && other.call === call);
     const known = steps[index];
     // Its row may be a moment behind.
@@ -68,6 +72,7 @@ export function buildStatus({ chain, attempts, holds, parked, waiting, pending, 
     key: chain.key,
     state,
     startsAt: delayedUntil(chain)?.toISOString() ?? null,
+    waitsFor: scopeWaits.find(({ step }) => step === null)?.cause ?? null,
     steps,
     holds: open.map(holdStatus),
     costMicroUsd: sumOfKnown(steps.map(({ costMicroUsd }) => costMicroUsd)),
@@ -85,6 +90,10 @@ const LIMITS: Readonly<Record<QuotaOutlook['limit'], string>> = {
 
 function outlookText({ limit, group, waitMs }: QuotaOutlook): string {
   return `${LIMITS[limit]} ${group}, about ${Math.ceil(waitMs / 1_000)} s`;
+}
+
+function ofSteps(waits: readonly ScopeWait[]) {
+  return waits.flatMap(({ step, call, cause }) => (step === null || call === null ? [] : [{ step, call, cause }]));
 }
 
 function stepStatus(group: readonly AttemptRow[], open: readonly HoldRow[], chainState: ChainState): StepStatus {

@@ -29,6 +29,7 @@ import { decideHold, type HoldRow, listHolds } from '../store/holds.js';
 import { requireSchema } from '../store/migrate.js';
 import { listParkedCalls } from '../store/parked.js';
 import { readQuotaOutlook } from '../store/quotas.js';
+import { listScopeWaits } from '../store/scopes.js';
 import { inSubmitSpan, noteSubmission } from '../telemetry/trace.js';
 import { type AttachOptions, attach } from './attach.js';
 import { buildStatus } from './build-status.js';
@@ -168,16 +169,26 @@ export class HoldfastClient implements ChainOperations {
     const { store } = this.options;
     const { id } = head;
     const view = await this.look(head);
-    const [chain, attempts, holds, parked, waiting] = await this.query(() =>
+    const [chain, attempts, holds, parked, waiting, scopeWaits] = await this.query(() =>
       Promise.all([
         findChain(store, id).then((row) => row ?? notFound(id)),
         head.first_run_id === null ? [] : listChainAttempts(store, id, head.first_run_id),
         head.first_run_id === null ? [] : listHolds(store, id, head.first_run_id),
         head.first_run_id === null ? [] : listParkedCalls(store, id, head.first_run_id),
         readQuotaOutlook(store, id),
+        isClosed(head.state) ? [] : listScopeWaits(store, id),
       ]),
     );
-    return buildStatus({ chain, attempts, holds, parked, waiting, pending: pendingSteps(view), stuck: whyStuck(view) });
+    return buildStatus({
+      chain,
+      attempts,
+      holds,
+      parked,
+      waiting,
+      scopeWaits,
+      pending: pendingSteps(view),
+      stuck: whyStuck(view),
+    });
   }
 
   /** Waits until a chain has ended, is stuck, or (unless `throughHolds`) is held; returns its status then. */

@@ -77,6 +77,14 @@ export interface BeginScheduledInput extends ChainRef, ScheduleMemo {
   readonly input: unknown;
 }
 
+/** What became of a chain's claim to its scopes. */
+export interface ChainScopesClaim {
+  readonly admitted: boolean;
+  readonly releaseOnHold: boolean;
+  /** What it waits for, for people. */
+  readonly cause?: string;
+}
+
 /** The engine's own activities: short, idempotent, on PostgreSQL only. Run as local activities where possible. */
 export interface EngineActivities {
   holdfastPlanStep(call: PlannedCall): Promise<StepPlan>;
@@ -90,9 +98,7 @@ export interface EngineActivities {
   holdfastReadHold(input: ChainRef & { holdId: string }): Promise<SettledDecision | null>;
   holdfastCloseChain(input: CloseChainInput): Promise<void>;
   /** Takes the chain's scopes, or finds its place in line for them. */
-  holdfastClaimScopes(
-    input: ChainRef & { input?: unknown },
-  ): Promise<{ readonly admitted: boolean; readonly releaseOnHold: boolean }>;
+  holdfastClaimScopes(input: ChainRef & { input?: unknown }): Promise<ChainScopesClaim>;
   /** Gives back the scopes of a call, or without one those of the chain as a whole. */
   holdfastReleaseScopes(input: ChainRef & { call?: StepCallId }): Promise<void>;
 }

@@ -56,6 +56,8 @@ export interface ChainStatus {
   readonly state: ChainState;
   /** When it starts (ISO 8601), of a chain that is queued for later; null for any other. */
   readonly startsAt: string | null;
+  /** What the chain as a whole waits for before it begins or goes on, for people; null when it does not. */
+  readonly waitsFor: string | null;
   readonly steps: readonly StepStatus[];
   readonly holds: readonly HoldStatus[];
   /** Micro-dollars of all attempts whose model has a known price; null when none has. */

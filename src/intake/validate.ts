@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Application, ChainDefinition } from '../contracts/chain-definition.js';
 import { DEFAULT_TENANT, MAX_TENANT_BYTES } from '../contracts/chains.js';
+import { checkScopes } from '../contracts/check-scopes.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { DEFAULT_PRIORITY, isPriority, PRIORITIES } from '../contracts/priority.js';
-import { checkScopes, scopeKeys } from '../contracts/scopes.js';
+import { scopeKeys } from '../contracts/scopes.js';
 import type { NewChain } from '../store/chains.js';
 import { parseStartTime, type StartTime } from './start-time.js';
 

@@ -3,6 +3,7 @@ import type { StepCall } from '../contracts/activities.js';
 import { MEMO_CHAIN } from '../contracts/messages.js';
 import { callEngine } from './engine-activities.js';
 import { chainRef, engineState, type OpenHold } from './engine-state.js';
+import { showDetails } from './show-chain.js';
 
 // Commands of these functions are given by chains with scopes only, so that the histories of all others stay as they are.
 
@@ -18,12 +19,18 @@ export async function claimChainScopes(): Promise<void> {
     // Counted before the store is asked: a wake that comes while it answers must not be lost.
     const wakes = engineState.wakes;
     const input = { ...chainRef(), input: engineState.input };
-    const { admitted, releaseOnHold } = await callEngine('holdfastClaimScopes', input, 'take scopes');
+    const { admitted, releaseOnHold, cause = 'scopes' } = await callEngine('holdfastClaimScopes', input, 'take scopes');
     if (admitted) {
       engineState.scopes = { releaseOnHold, lent: false };
       return;
     }
-    await condition(() => engineState.wakes > wakes);
+    engineState.parkedSteps.set('the chain', cause);
+    showDetails();
+    try {
+      await condition(() => engineState.wakes > wakes);
+    } finally {
+      engineState.parkedSteps.delete('the chain');
+    }
   }
 }
 

@@ -1,8 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { defineChain, defineStep } from '../../src/agents/define.js';
-import type { Application } from '../../src/contracts/chain-definition.js';
-import type { ScopeRegistry } from '../../src/contracts/scopes.js';
+import { type Application, defineChain, defineStep } from '../../src/index.js';
 import type { CustomerEvent } from './scoped-chains.js';
 
 const model = 'claude-haiku-5-5';
@@ -18,13 +16,12 @@ export const scopedSteps = {
 
 const event = z.object({ customer: z.string(), event: z.string() });
 
-/** Chains and steps with scopes, for tests. */
 export const scopedApp = {
   scopes: {
     crm: { kind: 'integration', limit: 2 },
     customer: { kind: 'entity' },
     mail: { kind: 'channel', rate: { count: 2, periodMs: 1_000 } },
-  } satisfies ScopeRegistry,
+  },
   steps: scopedSteps,
   chains: {
     handleEvent: defineChain({

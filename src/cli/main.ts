@@ -12,6 +12,7 @@ import { addReplayCommands } from './commands/replay.js';
 import { addResultCommand } from './commands/result.js';
 import { addScheduleCommand } from './commands/schedule.js';
 import { addServerCommand } from './commands/server.js';
+import { addStatsCommand } from './commands/stats.js';
 import { addStatusCommand } from './commands/status.js';
 import { addSubmitCommand } from './commands/submit.js';
 import { addWatchCommand } from './commands/watch.js';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
   addDecideCommands(program);
   addCancelCommand(program);
   addScheduleCommand(program);
+  addStatsCommand(program);
   addReplayCommands(program);
   addDoctorCommand(program);
   addPruneCommand(program);

@@ -41,6 +41,7 @@ import { Reachability } from './reachability.js';
 import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts.js';
 import { type Difference, reconcileRecords } from './reconcile-records.js';
 import { Schedules } from './schedules.js';
+import { readStats, type Stats, type StatsOptions } from './stats.js';
 import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
 import { type ChainChange, type WatchOptions, watchChains } from './watch-chains.js';
@@ -356,6 +357,11 @@ export class HoldfastClient implements ChainOperations {
   /** The output of a completed chain. Throws `NOT_FINISHED` while it is open, `FAILED` when it ended without one. */
   async result(id: string): Promise<unknown> {
     return resultOf(await this.status(id));
+  }
+
+  /** Quotas, queues, latencies, rates and costs: how the installation does. See {@link readStats}. */
+  stats(options: StatsOptions = {}): Promise<Stats> {
+    return this.query(() => readStats(this.options.store, this.options.temporal, options));
   }
 
   /** One receipt per attempt, oldest first, read page by page. */

@@ -8,7 +8,7 @@ import * as changes from './migrations/0004-changes.js';
 import * as retention from './migrations/0005-retention.js';
 import * as traceParent from './migrations/0006-trace-parent.js';
 import * as quotas from './migrations/0007-quotas.js';
-import * as startAt from './migrations/0010-start-at.js';
+import * as laterAndFigures from './migrations/0010-later-and-figures.js';
 
 const MIGRATIONS = {
   '0001-four-records': fourRecords,
@@ -18,7 +18,7 @@ const MIGRATIONS = {
   '0005-retention': retention,
   '0006-trace-parent': traceParent,
   '0007-quotas': quotas,
-  '0010-start-at': startAt,
+  '0010-later-and-figures': laterAndFigures,
 };
 
 /**

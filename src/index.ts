@@ -9,6 +9,7 @@ export type { ChainSummary, ListOptions } from './client/list-chains.js';
 export type { DecideResult, Decider, SubmitResult, WaitOptions } from './client/operations.js';
 export type { Receipt, ReceiptOptions } from './client/read-receipts.js';
 export type { NewSchedule, ScheduleStatus, ScheduleSummary, Schedules } from './client/schedules.js';
+export type { Stats, StatsOptions } from './client/stats.js';
 export type { LineResult, SubmitLinesOptions } from './client/submit-lines.js';
 export { linkTemporal, type TemporalLink, type TemporalTarget } from './client/temporal-link.js';
 export type { ChainChange, WatchOptions } from './client/watch-chains.js';

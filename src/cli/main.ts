@@ -14,6 +14,7 @@ import { addReprioritizeCommand } from './commands/reprioritize.js';
 import { addResultCommand } from './commands/result.js';
 import { addScheduleCommand } from './commands/schedule.js';
 import { addServerCommand } from './commands/server.js';
+import { addStatsCommand } from './commands/stats.js';
 import { addStatusCommand } from './commands/status.js';
 import { addSubmitCommand } from './commands/submit.js';
 import { addWatchCommand } from './commands/watch.js';
@@ -45,6 +46,7 @@ export function createProgram(): Command {
   addScheduleCommand(program);
   addReprioritizeCommand(program);
   addWeightCommands(program);
+  addStatsCommand(program);
   addReplayCommands(program);
   addDoctorCommand(program);
   addPruneCommand(program);

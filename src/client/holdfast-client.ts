@@ -56,6 +56,7 @@ import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts
 import { type Difference, reconcileRecords } from './reconcile-records.js';
 import { type ReprioritizeResult, reprioritize } from './reprioritize.js';
 import { Schedules } from './schedules.js';
+import { readStats, type Stats, type StatsOptions } from './stats.js';
 import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
 import { type ChainChange, type WatchOptions, watchChains } from './watch-chains.js';
@@ -426,6 +427,11 @@ export class HoldfastClient implements ChainOperations {
   /** The output of a completed chain. Throws `NOT_FINISHED` while it is open, `FAILED` when it ended without one. */
   async result(id: string): Promise<unknown> {
     return resultOf(await this.status(id));
+  }
+
+  /** Quotas, queues, latencies, rates and costs: how the installation does. See {@link readStats}. */
+  stats(options: StatsOptions = {}): Promise<Stats> {
+    return this.query(() => readStats(this.options.store, this.options.temporal, options));
   }
 
   /** One receipt per attempt, oldest first, read page by page. */

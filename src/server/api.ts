@@ -3,10 +3,12 @@ import { Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import type { HoldfastClient } from '../client/holdfast-client.js';
+import { readQueueDepths } from '../client/queue-depths.js';
 import type { TemporalLink } from '../client/temporal-link.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { Store } from '../store/database.js';
 import { METRICS_CONTENT_TYPE, renderStoreMetrics } from '../store/metrics.js';
+import { listQuotaGroups } from '../store/quota-stats.js';
 import { answerError, refuse } from './answer-error.js';
 import { chainRoutes } from './chain-routes.js';
 import { codecRoutes } from './codec-routes.js';
@@ -55,7 +57,7 @@ export function createApi(options: ApiOptions): Hono {
   if (token === undefined) app.use(requireLoopbackName);
   // Counts, by reason and model: no more than `healthz` is it worth a token, which Prometheus would have to be given.
   app.get('/metrics', async (c) => {
-    const metrics = await renderStoreMetrics(store).catch((error: unknown) => {
+    const metrics = await readMetrics(store, temporal).catch((error: unknown) => {
       throw store.explain(error);
     });
     return c.text(metrics, 200, { 'Content-Type': METRICS_CONTENT_TYPE });
@@ -77,9 +79,20 @@ export function createApi(options: ApiOptions): Hono {
   app.use('/v1/*', requireToken(token), refuseForeignPages);
   app.route('/v1/chains', chainRoutes(client));
   app.route('/v1/pauses', pauseRoutes(client));
+  app.get('/v1/stats', async (c) => {
+    const since = c.req.query('since');
+    return c.json(await client.stats(since === undefined ? {} : { since }));
+  });
   app.route('/v1/schedules', scheduleRoutes(client));
   app.route('/v1/weights', weightRoutes(client));
   return app;
+}
+
+/** The store's figures, and those of Temporal's queues while it can be reached. */
+async function readMetrics(store: Store, temporal: TemporalLink): Promise<string> {
+  const groups = await listQuotaGroups(store);
+  const queues = await temporal.use((client) => readQueueDepths(client, groups)).catch(() => []);
+  return renderStoreMetrics(store, queues);
 }
 
 /** A body is JSON and says so: what a form in a web page can send without being asked does not pass for it. */

@@ -10,7 +10,7 @@ import * as traceParent from './migrations/0006-trace-parent.js';
 import * as quotas from './migrations/0007-quotas.js';
 import * as parked from './migrations/0008-parked.js';
 import * as scopes from './migrations/0009-scopes.js';
-import * as startAt from './migrations/0010-start-at.js';
+import * as laterAndFigures from './migrations/0010-later-and-figures.js';
 
 export const MIGRATIONS = {
   '0001-four-records': fourRecords,
@@ -22,7 +22,7 @@ export const MIGRATIONS = {
   '0007-quotas': quotas,
   '0008-parked': parked,
   '0009-scopes': scopes,
-  '0010-start-at': startAt,
+  '0010-later-and-figures': laterAndFigures,
 };
 
 /**

@@ -65,6 +65,6 @@ describe('migrations', () => {
     await migrate(store);
     migrating = false;
     const written = await writing;
-    expect(await store.db.selectFrom('chain').select('pruned_at').execute()).toHaveLength(written);
+    expect(await store.db.selectFrom('chain').select('start_at').execute()).toHaveLength(written);
   });
 });

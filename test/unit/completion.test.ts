@@ -26,7 +26,7 @@ describe('completion in bash', () => {
     const commands = program.createHelp().visibleCommands(program);
     expect(bash('')).toEqual(expect.arrayContaining(commands.map((command) => command.name())));
     expect(bash('simulated')).toEqual([]);
-    expect(bash('st')).toEqual(['status']);
+    expect(bash('stat')).toEqual(['status', 'stats']);
   });
 
   test('offers the options of the command that was named, also after options with values', () => {

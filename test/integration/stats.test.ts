@@ -73,7 +73,7 @@ async function attempt(chain_id: string, more: Partial<Insertable<AttemptTable>>
     .insertInto('attempt')
     .values({
       ...{ chain_id, tenant, first_run_id: 'run', run_id: 'run', step: 'write', input_hash: 'i', occurrence: 0 },
-      ...{ revision: 0, call: 1, round: 0, kind: 'call', state: 'succeeded', spent: false, worker: 1, model: 'm' },
+      ...{ revision: 0, call: 1, round: 0, kind: 'call', state: 'succeeded', spent: false, call: 1, worker: 1, model: 'm' },
       ...{ lane: 'fast', quota_group: 'sonnet', prompt_hash: 'p', request_id: null, reason: null, message: null },
       ...{ input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_5m_tokens: 0 },
       ...{ cache_write_1h_tokens: 0, cost_micro_usd: null, answer: null, result: '1' },

@@ -33,7 +33,7 @@ export function readArguments(args: string[]): Arguments {
       write: { type: 'boolean', default: false },
     },
   });
-  const scenarios = chosen('scenario', positionals, [...Object.keys(SCENARIOS), 'kill']);
+  const scenarios = chosen('scenario', positionals, [...Object.keys(SCENARIOS), 'kill', 'reservations']);
   const sides = chosen('side', values.sides?.split(',') ?? [], SIDE_NAMES);
   const chains = Number(values.chains);
   if (!Number.isInteger(chains) || chains < LEAST_CHAINS) {

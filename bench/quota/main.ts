@@ -5,11 +5,13 @@ import { readArguments } from './arguments.js';
 import { judge, line } from './judge.js';
 import { judgeKills, KILL, KILL_SIDE_NAMES, type KillFigures, killLine, runKills } from './kill.js';
 import { type Figures, figuresOf } from './measure.js';
+import { measureReservations, RESERVATIONS } from './reservations.js';
 import { type Run, runSide } from './run.js';
 import { planScenario, SCALES, SCENARIOS } from './scenarios.js';
 import { SIDES, type SideName } from './sides.js';
 
 const PAGE = new URL('../../docs/benchmarks.md', import.meta.url);
+const RESERVATION_SECONDS = 10;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 async function bench(args: string[]): Promise<void> {
@@ -56,8 +58,15 @@ async function bench(args: string[]): Promise<void> {
     return sectionText({ title: `Quota: ${KILL.title}`, method: KILL.method }, judgeKills(found));
   }
 
+  async function sectionOf(name: string): Promise<string> {
+    if (name === 'kill') return killing();
+    if (name !== 'reservations') return compare(name);
+    const { title, method } = RESERVATIONS;
+    return sectionText({ title: `Quota: ${title}`, method }, await measureReservations(RESERVATION_SECONDS));
+  }
+
   for (const name of scenarios) {
-    const section = name === 'kill' ? await killing() : await compare(name);
+    const section = await sectionOf(name);
     say(`\n${section}\n`);
     // At once: a later scenario that fails must not cost the figures of an earlier one.
     if (write) writeFileSync(PAGE, renewed(readFileSync(PAGE, 'utf8'), `quota-${name}`, `${section}\n\n${under}`));

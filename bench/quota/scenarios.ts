@@ -133,7 +133,7 @@ export interface Scale {
 }
 
 export const SCALES = {
-  full: { chains: 300, urgent: 10, workers: 4, warmUpChains: 8 },
+  full: { chains: 300, urgent: 10, workers: 4, warmUpChains: 60 },
   short: { chains: 12, urgent: 2, workers: 1, warmUpChains: 0 },
 } as const satisfies Readonly<Record<string, Scale>>;
 

@@ -1,4 +1,5 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
+import PQueue from 'p-queue';
 import { checkEdit } from '../contracts/approvals.js';
 import type { Attachment } from '../contracts/attachments.js';
 import type { Application } from '../contracts/chain-definition.js';
@@ -7,6 +8,7 @@ import { HoldfastError } from '../contracts/errors.js';
 import { flawOf, type HoldDecision, type HoldOutcome } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
 import type { PauseSelector, PauseStatus } from '../contracts/pauses.js';
+import { PRIORITIES } from '../contracts/priority.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
 import { startChain } from '../intake/start-chain.js';
@@ -115,6 +117,12 @@ export class HoldfastClient implements ChainOperations {
     return submitLines(chain, source, { ...options, submit, maxInputBytes: this.options.limits.maxInputBytes });
   }
 
+  /**
+   * How many starts are on the way at once, the urgent ones first. Temporal takes no more of them in a second when hundreds
+   * come together, and then has no time for the chains that run already.
+   */
+  private readonly starts = new PQueue({ concurrency: 8 });
+
   private submitWhen(submission: Submission, reachability: Reachability): Promise<SubmitResult> {
     return inSubmitSpan(submission.chain, (traceParent) => this.submitTraced(submission, reachability, traceParent));
   }
@@ -141,7 +149,10 @@ export class HoldfastClient implements ChainOperations {
     if (row.state !== 'queued') return { ...submitted, state: row.state };
     try {
       reachability.check();
-      const started = await temporal.use((client) => startChain(store, client, row));
+      const urgency = -PRIORITIES.indexOf(row.priority);
+      const started = await this.starts.add(() => temporal.use((client) => startChain(store, client, row)), {
+        priority: urgency,
+      });
       return { ...submitted, state: (started ?? row).state };
     } catch (error) {
       // The row is the promise: whatever went wrong after it was written is no failure of the submission.

@@ -124,6 +124,9 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
         // How long a workflow task waits for a worker that has the chain in memory. That one may have been killed, and
         // the default of 10 s would be the longest part of its chains' recovery.
         stickyQueueScheduleToStartTimeout: '3 seconds',
+        // Chains that are submitted together would otherwise all begin before the first of them goes on, and the calls
+        // of those that have begun would come too late to use the quota.
+        maxConcurrentWorkflowTaskExecutions: 4,
         activities: { ...engine },
       }),
     ];

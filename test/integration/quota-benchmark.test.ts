@@ -4,6 +4,7 @@ import { readArguments } from '../../bench/quota/arguments.js';
 import { judge } from '../../bench/quota/judge.js';
 import { killFigures } from '../../bench/quota/kill.js';
 import { type Figures, figuresOf, jain, quantile } from '../../bench/quota/measure.js';
+import { measureReservations } from '../../bench/quota/reservations.js';
 import { type Run, runSide, type SeenCall } from '../../bench/quota/run.js';
 import { type Plan, planScenario, SCALES, SCENARIOS } from '../../bench/quota/scenarios.js';
 import { SIDES } from '../../bench/quota/sides.js';
@@ -169,10 +170,16 @@ describe('its figures', () => {
   });
 });
 
+it('reserves from ten connections at once, and none over the limit', async () => {
+  const { claims, tables } = await measureReservations(0.5);
+  expect(claims.filter(({ kept, timed }) => !kept && !timed)).toEqual([]);
+  expect(tables[0]?.rows).toHaveLength(2);
+});
+
 describe('its command line', () => {
   it('runs everything, or what is named, in the order of the report', () => {
     expect(readArguments([])).toMatchObject({ chains: 300, sides: ['oracle', 'holdfast', 'bare', 'promise-all'] });
-    expect(readArguments([]).scenarios).toEqual([...Object.keys(SCENARIOS), 'kill']);
+    expect(readArguments([]).scenarios).toEqual([...Object.keys(SCENARIOS), 'kill', 'reservations']);
     expect(readArguments(['kill', 'tokens', '--sides', 'bare,oracle', '--chains', '60'])).toMatchObject({
       scenarios: ['tokens', 'kill'],
       sides: ['oracle', 'bare'],

@@ -73,7 +73,7 @@ async function attempt(chain_id: string, more: Partial<Insertable<AttemptTable>>
     .insertInto('attempt')
     .values({
       ...{ chain_id, tenant, first_run_id: 'run', run_id: 'run', step: 'write', input_hash: 'i', occurrence: 0 },
-      ...{ revision: 0, call: 1, round: 0, kind: 'call', state: 'succeeded', spent: false, call: 1, worker: 1, model: 'm' },
+      ...{ revision: 0, call: 1, round: 0, kind: 'call', state: 'succeeded', spent: false, worker: 1, model: 'm' },
       ...{ lane: 'fast', quota_group: 'sonnet', prompt_hash: 'p', request_id: null, reason: null, message: null },
       ...{ input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_5m_tokens: 0 },
       ...{ cache_write_1h_tokens: 0, cost_micro_usd: null, answer: null, result: '1' },
@@ -174,7 +174,7 @@ describe('stats', () => {
       outputTokensPerMinute: 6_000,
     };
     await configureQuota(store, 'sonnet', limits);
-    const place = { group: 'sonnet', chain: 'c', step: 's', worker: 1, ownPriority: false };
+    const place = { group: 'sonnet', chain: 'c', step: 's', call: 1, worker: 1, ownPriority: false };
     await claimQuota(store, { ...place, rank: 1, input: 4_000, output: 400 });
     await claimQuota(store, { ...place, rank: 1, input: 4_000, output: 400 });
     await claimQuota(store, { ...place, rank: 2, input: 1, output: 1 });

@@ -64,7 +64,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     contextWindows: fromFile.contextWindows ?? {},
     idleTimeoutMs: first('idleTimeoutMs') ?? DEFAULT_IDLE_TIMEOUT_MS,
     callTimeoutMs: first('callTimeoutMs') ?? 600_000,
-    heartbeatTimeoutMs: first('heartbeatTimeoutMs') ?? 5_000,
+    heartbeatTimeoutMs: first('heartbeatTimeoutMs') ?? 3_000,
     maxInputBytes: first('maxInputBytes') ?? 10 * 1024 * 1024,
     workers: first('workers') ?? 1,
     metricsAddress: first('metricsAddress'),

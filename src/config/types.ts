@@ -94,7 +94,7 @@ export interface HoldfastConfig {
   readonly idleTimeoutMs: number;
   /** The longest time of one model call, in milliseconds, for steps that state none. Default: 600,000. */
   readonly callTimeoutMs: number;
-  /** A model call whose worker is not heard of for so long is given to another one, in milliseconds. Default: 5,000. */
+  /** A model call whose worker is not heard of for so long is given to another one, in milliseconds. Default: 3,000. */
   readonly heartbeatTimeoutMs: number;
   /** The largest input of a chain, in bytes. Default: 10,485,760 (10 MiB). */
   readonly maxInputBytes: number;

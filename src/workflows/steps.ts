@@ -150,7 +150,7 @@ function callModel(call: StepCall, plan: Extract<StepPlan, { kind: 'call' }>): P
     },
     // No maximumAttempts: it would count waits and crashes; the attempt rows count. The interval is that after a crash,
     // all other failures bring their own delay.
-    retry: { initialInterval: '1 second', backoffCoefficient: 1 },
+    retry: { initialInterval: '200 milliseconds', backoffCoefficient: 1 },
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     // Eager dispatch would pass by the queue and with it the order of priorities.
     allowEagerDispatch: false,

@@ -49,6 +49,8 @@ describe('ten chains in flight finish, and no finished step is paid again, when'
       expect(paidAgain(calls).filter((hash) => !openAtKill.has(hash))).toEqual([]);
       expect(await interruptedAttempts(store, ids)).toBeGreaterThanOrEqual(open.length);
       expect(calls.filter(({ state }) => state === 'succeeded')).toHaveLength(2 * CHAINS + paidAgain(calls).length);
+      // What was reserved for the dead worker goes as well.
+      await until('no claim is left', async () => (await store.pool.query('SELECT FROM quota_claim')).rowCount === 0);
     });
   });
 

@@ -45,7 +45,7 @@ test('everything has a default, and every part is embedded', async () => {
     contextWindows: {},
     idleTimeoutMs: 60_000,
     callTimeoutMs: 600_000,
-    heartbeatTimeoutMs: 5_000,
+    heartbeatTimeoutMs: 3_000,
     maxInputBytes: 10_485_760,
     workers: 1,
     log: {},

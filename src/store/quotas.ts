@@ -108,7 +108,7 @@ export interface QuotaOutlook {
   readonly step: string;
   readonly call: number;
   readonly group: string;
-  /** The limit that keeps it waiting longest; `refused`: the provider has refused a call, and nobody is let in. */
+  /** The limit that keeps it waiting longest; `refused`: the provider has refused a call, and nobody is let in for now. */
   readonly limit: 'requests' | 'input' | 'output' | 'refused';
   readonly waitMs: number;
 }
@@ -131,6 +131,13 @@ export async function readQuotaOutlook({ db }: Store, chain: string): Promise<Qu
     const [limit, waitMs] = Object.entries(limits).reduce((longest, other) =>
       other[1] > longest[1] ? other : longest,
     );
-    return { step, call, group, limit: limit as QuotaOutlook['limit'], waitMs: Math.max(0, waitMs) };
+    const isClosed = limits.refused > 0;
+    return {
+      step,
+      call,
+      group,
+      limit: isClosed ? 'refused' : (limit as QuotaOutlook['limit']),
+      waitMs: Math.max(0, waitMs),
+    };
   });
 }

@@ -75,6 +75,9 @@ const LOOK_MS = { least: 10, most: 250 };
 
 const RETRY_MS = 1_000;
 
+/** After so long a call that gave way is in Temporal's queue again, in milliseconds. */
+const GIVE_WAY_MS = 100;
+
 /**
  * One worker's part in the quota that all workers share: it takes places in PostgreSQL for its calls and looks after them.
  * All order and all arithmetic is in the functions of the store.
@@ -200,8 +203,10 @@ export class SharedQuota {
     if (line.size === 0) return;
     const waiting = new Map(line);
     try {
-      const { admitted, lost, waitMs } = await pollQuota(this.store, group, [...waiting.keys()]);
+      const { admitted, lost, givingWay, waitMs } = await pollQuota(this.store, group, [...waiting.keys()]);
       for (const id of admitted) waiting.get(id)?.admit();
+      // Back to Temporal's queue, where it comes after what is urgent.
+      for (const id of givingWay) waiting.get(id)?.fail(new QuotaWaitError(group, GIVE_WAY_MS));
       for (const id of lost) await this.claimAgain(line, id);
       this.noteWaiting(group, waitMs);
       if (line.size > admitted.length) this.lookIn(group, waitMs ?? 0);

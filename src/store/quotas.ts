@@ -40,17 +40,28 @@ export async function claimQuota(
   return id === null ? { tooLarge } : { id, admitted, waitMs };
 }
 
-/** Lets in whoever fits, of all workers; returns which of `waiting` are in, which have no place, and when to ask again. */
+/**
+ * Lets in whoever fits, of all workers; returns which of `waiting` are in, which have no place, which are to give way to
+ * work of the first class, and when to ask again.
+ */
 export async function pollQuota(
   { db }: Store,
   group: string,
   waiting: readonly number[],
-): Promise<{ readonly admitted: readonly number[]; readonly lost: readonly number[]; readonly waitMs: number | null }> {
-  const { rows } = await sql<{ admitted: string[] | null; known: string[] | null; waitMs: number | null }>`
-    SELECT admitted, known, wait_ms AS "waitMs" FROM quota_poll(${group}, ${[...waiting]}::bigint[])`.execute(db);
-  const { admitted, known, waitMs } = rows[0]!;
+): Promise<Record<'admitted' | 'lost' | 'givingWay', readonly number[]> & { readonly waitMs: number | null }> {
+  const { rows } = await sql<
+    Record<'admitted' | 'known' | 'givingWay', string[] | null> & { waitMs: number | null }
+  >`SELECT admitted, known, giving_way AS "givingWay", wait_ms AS "waitMs" FROM quota_poll(${group}, ${[...waiting]}::bigint[])`.execute(
+    db,
+  );
+  const { admitted, known, givingWay, waitMs } = rows[0]!;
   const found = new Set((known ?? []).map(Number));
-  return { admitted: (admitted ?? []).map(Number), lost: waiting.filter((id) => !found.has(id)), waitMs };
+  return {
+    admitted: (admitted ?? []).map(Number),
+    lost: waiting.filter((id) => !found.has(id)),
+    givingWay: (givingWay ?? []).map(Number),
+    waitMs,
+  };
 }
 
 /** Ends a claim: by what the call really used, or without `used` as never made. Twice is once. */
@@ -97,7 +108,7 @@ export interface QuotaOutlook {
   readonly step: string;
   readonly call: number;
   readonly group: string;
-  /** The limit that keeps it waiting longest; `refused`: the provider has refused a call, and nobody is let in. */
+  /** The limit that keeps it waiting longest; `refused`: the provider has refused a call, and nobody is let in for now. */
   readonly limit: 'requests' | 'input' | 'output' | 'refused';
   readonly waitMs: number;
 }
@@ -120,6 +131,13 @@ export async function readQuotaOutlook({ db }: Store, chain: string): Promise<Qu
     const [limit, waitMs] = Object.entries(limits).reduce((longest, other) =>
       other[1] > longest[1] ? other : longest,
     );
-    return { step, call, group, limit: limit as QuotaOutlook['limit'], waitMs: Math.max(0, waitMs) };
+    const isClosed = limits.refused > 0;
+    return {
+      step,
+      call,
+      group,
+      limit: isClosed ? 'refused' : (limit as QuotaOutlook['limit']),
+      waitMs: Math.max(0, waitMs),
+    };
   });
 }

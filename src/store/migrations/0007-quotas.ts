@@ -130,17 +130,25 @@ const STATEMENTS = [
      SELECT admitted_at IS NOT NULL INTO is_admitted FROM quota_claim WHERE id = claim;
    END $$`,
 
-  // A worker looks after its waiters. Returns which of them have been admitted and which are still known.
+  // A worker looks after its waiters. Returns which of them have been admitted, which are still known, and which are to give
+  // way: they came before work of the first class that came within this second, and would keep the worker from taking more
+  // of it. One that comes later may stay, and one that has
+  // waited for ten seconds: a large call of a lower class would never come to the head of its line.
   `CREATE FUNCTION quota_poll(of_group text, waiting bigint[],
-     OUT admitted bigint[], OUT known bigint[], OUT wait_ms float8) LANGUAGE plpgsql AS $$
+     OUT admitted bigint[], OUT known bigint[], OUT giving_way bigint[], OUT wait_ms float8) LANGUAGE plpgsql AS $$
+   DECLARE urgent_at timestamptz;
    BEGIN
      -- The group first, always: locked the other way round two polls would wait for each other.
      PERFORM FROM quota_group WHERE name = of_group FOR UPDATE;
      UPDATE quota_claim SET seen_at = clock_timestamp()
        WHERE id = ANY(waiting) AND admitted_at IS NULL AND seen_at < clock_timestamp() - interval '1 second';
      wait_ms := quota_admit(of_group);
-     SELECT array_agg(id) FILTER (WHERE admitted_at IS NOT NULL), array_agg(id) INTO admitted, known
-       FROM quota_claim WHERE id = ANY(waiting);
+     SELECT max(created_at) INTO urgent_at FROM quota_claim
+       WHERE quota_group = of_group AND rank = 0 AND created_at > clock_timestamp() - interval '1 second';
+     SELECT array_agg(id) FILTER (WHERE admitted_at IS NOT NULL), array_agg(id),
+         array_agg(id) FILTER (WHERE admitted_at IS NULL AND rank > 0 AND created_at < urgent_at
+           AND created_at > clock_timestamp() - interval '10 seconds')
+       INTO admitted, known, giving_way FROM quota_claim WHERE id = ANY(waiting);
    END $$`,
 
   // Gives back what was claimed too much, or takes what was too little. Nulls: the call was not made. Twice is once.

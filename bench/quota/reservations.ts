@@ -40,7 +40,8 @@ async function reserve(store: Store, group: string, settle: boolean): Promise<nu
   const place = { group, chain: 'c', step: 's', call: 1, worker: 1, rank: 1, ownPriority: false };
   const claim = await claimQuota(store, { ...place, input: 1_000, output: 200 });
   if ('tooLarge' in claim) throw new Error('The call is larger than its group.');
-  if (settle || !claim.admitted) await settleQuota(store, claim.id, claim.admitted ? { input: 900, output: 150 } : undefined);
+  if (settle || !claim.admitted)
+    await settleQuota(store, claim.id, claim.admitted ? { input: 900, output: 150 } : undefined);
   return claim.admitted ? 1 : 0;
 }
 

@@ -84,7 +84,7 @@ describe('submit', () => {
     expect(Object.keys(told.steps[0] ?? {}).sort()).toEqual(
       [
         ...['name', 'call', 'state', 'attempts', 'model', 'inputTokens', 'outputTokens', 'cacheReadTokens'],
-        ...['cacheWriteTokens', 'costMicroUsd', 'fromJournal', 'startedAt', 'finishedAt'],
+        ...['cacheWriteTokens', 'costMicroUsd', 'fromJournal', 'startedAt', 'finishedAt', 'waitsFor'],
       ].sort(),
     );
     expect(told.costMicroUsd).toBe(told.steps.reduce((sum, { costMicroUsd }) => sum + (costMicroUsd ?? 0), 0));
@@ -114,7 +114,8 @@ describe('submit', () => {
   });
 
   test('of identical content in flight joins it', async () => {
-    await stack.simulator('PUT', 'faults', [{ kind: 'slow', factor: 100 }]);
+    // Longer than two commands take on a busy machine.
+    await stack.simulator('PUT', 'faults', [{ kind: 'slow', factor: 1_000 }]);
     const document = newDocument();
     const first = json<Submitted>(await submit(document, '--json'));
     expect(json<Submitted>(await submit(document, '--json'))).toMatchObject({ id: first.id, duplicate: true });

@@ -8,6 +8,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Two cores: more forks only make the servers that the tests start fight for them.
     maxWorkers: 2,
+    // The default of a second would make every poll a timed test.
+    expect: { poll: { timeout: 30_000 } },
     retry: 0,
     reporters: ['default', './test/support/closing-line-reporter.ts'],
   },

@@ -30,7 +30,11 @@ async function repeat(seconds: number, one: () => Promise<number>): Promise<{ do
   let done = 0;
   await Promise.all(
     Array.from({ length: CLIENTS }, async () => {
-      while (performance.now() - from < seconds * 1_000) done += await one();
+      while (performance.now() - from < seconds * 1_000) {
+        // Not `done += await …`: that reads before it waits, and loses what the others have counted.
+        const count = await one();
+        done += count;
+      }
     }),
   );
   return { done, seconds: (performance.now() - from) / 1_000 };

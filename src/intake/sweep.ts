@@ -29,8 +29,9 @@ export interface SweepReport {
 
 /**
  * Mends what was cut off half-way: starts chains whose workflow is missing, closes rows whose workflow has ended, sends
- * decisions that have not arrived, and wakes chains whose parked calls may go on. One row that cannot be mended does not keep the others waiting, but it ends with the
- * first sign that Temporal is away, and with `signal`. Only chains of the client's own namespace.
+ * decisions that have not arrived, and wakes chains whose parked calls may go on. One row that cannot be mended does not
+ * keep the others waiting, but it ends with the first sign that Temporal is away, and with `signal`. Only chains of the
+ * client's own namespace.
  */
 export async function sweep(store: Store, temporal: Client, signal?: AbortSignal): Promise<SweepReport> {
   const { namespace } = temporal.options;

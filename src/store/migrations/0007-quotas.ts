@@ -132,8 +132,8 @@ const STATEMENTS = [
 
   // A worker looks after its waiters. Returns which of them have been admitted, which are still known, and which are to give
   // way: they came before work of the first class that came within this second, and would keep the worker from taking more
-  // of it. One that comes later may stay, and one that has
-  // waited for ten seconds: a large call of a lower class would never come to the head of its line.
+  // of it. One that comes later may stay, and one that has waited for ten seconds: a large call of a lower class would never
+  // come to the head of its line.
   `CREATE FUNCTION quota_poll(of_group text, waiting bigint[],
      OUT admitted bigint[], OUT known bigint[], OUT giving_way bigint[], OUT wait_ms float8) LANGUAGE plpgsql AS $$
    DECLARE urgent_at timestamptz;

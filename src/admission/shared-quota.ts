@@ -93,6 +93,7 @@ export class SharedQuota {
     private readonly store: Store,
     /** This process's number. */
     private readonly worker: number,
+    private readonly log: (message: string) => void,
   ) {}
 
   /** Makes a group known with its configured limits. */
@@ -259,12 +260,13 @@ export class SharedQuota {
   }
 
   /**
-   * Bookkeeping that no call waits for or fails with: tried again while the store is away. What it would have corrected
-   * refills by itself.
+   * Bookkeeping that no call waits for or fails with: tried again while the store is away, and logged when it is given up.
+   * What it would have corrected refills by itself.
    */
   private eventually(write: () => Promise<void>, tries = 60): void {
     write().catch((error: unknown) => {
       if (tries > 1 && isStoreTrouble(error)) setTimeout(() => this.eventually(write, tries - 1), RETRY_MS).unref();
+      else this.log(`quota: a correction was given up: ${error instanceof Error ? error.message : String(error)}`);
     });
   }
 }

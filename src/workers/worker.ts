@@ -130,7 +130,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
         activities: { ...engine },
       }),
     ];
-    const quota = new SharedQuota(store, identity.number);
+    const quota = new SharedQuota(store, identity.number, log);
     const queues = await servedQueues(app, routing, (taskQueue) => hasBacklog(plain, temporal.namespace, taskQueue));
     for (const group of new Set(queues.map(({ group }) => group)))
       await quota.configure(group, settings.quotaOf(group));

@@ -33,10 +33,14 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 
+function failOn(message: string): void {
+  throw new Error(message);
+}
+
 /** A group that nobody else uses, and the parts of several workers in it. */
 async function group(limits: Partial<QuotaLimits>, workers = 1): Promise<{ name: string; parts: SharedQuota[] }> {
   const name = `group-${++groups}`;
-  const parts = Array.from({ length: workers }, (_, at) => new SharedQuota(store, at + 1));
+  const parts = Array.from({ length: workers }, (_, at) => new SharedQuota(store, at + 1, failOn));
   for (const part of parts) await part.configure(name, { ...DEFAULT_QUOTA, ...limits });
   return { name, parts };
 }
@@ -307,6 +311,18 @@ describe('a group', () => {
     expect((await levels(name)).requests_level).toBeLessThan(25);
   });
 
+  test('says what it could not write down, when trying again would not help', async () => {
+    const { name } = await group({});
+    const said: string[] = [];
+    const ending = openStore(url);
+    const part = new SharedQuota(ending, 1, (message) => said.push(message));
+    await part.configure(name, DEFAULT_QUOTA);
+    const reservation = await part.reserve(call(name));
+    await ending.close();
+    reservation.settle({ input: 1, output: 1 });
+    await expect.poll(() => said).toEqual([expect.stringMatching(/^quota: a correction was given up: .+/)]);
+  });
+
   test('is closed for all workers by a refusal, and opens without a burst', async () => {
     const { name, parts } = await group({ requestsPerMinute: 6_000 }, 2);
     const [one, other] = parts as [SharedQuota, SharedQuota];
@@ -322,7 +338,7 @@ describe('a group', () => {
     const reservation = await (parts[0] as SharedQuota).reserve(call(name));
     reservation.observe({ requests: { limit: 500, remaining: 400 } });
     await expect.poll(async () => (await levels(name)).requests_per_minute, { timeout: 20_000 }).toBe(500);
-    const restarted = new SharedQuota(store, 9);
+    const restarted = new SharedQuota(store, 9, failOn);
     await restarted.configure(name, { ...DEFAULT_QUOTA, requestsPerMinute: 600 });
     expect((await levels(name)).requests_per_minute).toBe(500);
     await restarted.configure(name, { ...DEFAULT_QUOTA, requestsPerMinute: 700 });

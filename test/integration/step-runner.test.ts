@@ -93,7 +93,7 @@ beforeAll(async () => {
     startSimulatedClaude({ latency: { firstTokenMs: 5, msPerOutputToken: 0, msPerInputToken: 0 } }),
     announceWorker(store, url),
   ]);
-  shared = new SharedQuota(store, worker.number);
+  shared = new SharedQuota(store, worker.number, () => {});
   for (const model of ['claude-sonnet-5-5', 'claude-haiku-5-5']) await shared.configure(model, LIMITS);
 });
 afterAll(async () => {
@@ -123,7 +123,7 @@ const LIMITS: QuotaLimits = {
 /** Puts all models into a quota group of its own, which another test may not have closed. */
 async function ownGroup(limits = LIMITS): Promise<{ group: string; quota: SharedQuota; routing: StepRouting }> {
   const group = `group-${randomUUID()}`;
-  const quota = new SharedQuota(store, worker.number);
+  const quota = new SharedQuota(store, worker.number, () => {});
   await quota.configure(group, limits);
   return { group, quota, routing: { ...routing, quotaGroupOf: () => group } };
 }
@@ -441,7 +441,7 @@ describe('transient failures', () => {
     claude.setFaults([{ kind: 'status', status: 429, retryAfter: 90, times: 1 }]);
     await new Chain().failure(callOf(), activitiesOf(own));
     // Another worker's part of the same quota.
-    const elsewhere = new SharedQuota(store, worker.number + 1);
+    const elsewhere = new SharedQuota(store, worker.number + 1, () => {});
     await elsewhere.configure(own.group, LIMITS);
     const signal = new AbortController().signal;
     const place = { group: own.group, chain: 'c', step: 's', call: 1, ownPriority: false, input: 1, output: 1 };

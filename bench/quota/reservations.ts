@@ -41,7 +41,7 @@ async function repeat(seconds: number, one: () => Promise<number>): Promise<{ do
 }
 
 async function reserve(store: Store, group: string, settle: boolean): Promise<number> {
-  const place = { group, chain: 'c', step: 's', call: 1, worker: 1, rank: 1, ownPriority: false };
+  const place = { group, chain: 'c', step: 's', call: 1, worker: 1, rank: 1, ownPriority: false, begun: false };
   const claim = await claimQuota(store, { ...place, input: 1_000, output: 200 });
   if ('tooLarge' in claim) throw new Error('The call is larger than its group.');
   if (settle || !claim.admitted)

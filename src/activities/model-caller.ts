@@ -128,6 +128,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
           call: call.call,
           priority: call.priority ?? chain.priority,
           ownPriority: call.priority !== undefined,
+          begun: call.begun ?? false,
           maxWaitMs: routing.quotaWaitMs,
           signal,
         }),

@@ -29,6 +29,8 @@ export interface ReserveOptions extends QuotaUse {
   /** That of the step, if it states one, or else of the chain. */
   readonly priority: Priority;
   readonly ownPriority: boolean;
+  /** Whether the chain has finished a step: within a class that comes first. */
+  readonly begun: boolean;
   /** How long to wait at most, in milliseconds. */
   readonly maxWaitMs: number;
   readonly signal: AbortSignal;
@@ -124,10 +126,21 @@ export class SharedQuota {
    * will be, what the store throws, and the signal's reason on abort.
    */
   async reserve(options: ReserveOptions): Promise<Reservation> {
-    const { group, chain, step, call, priority, ownPriority, input, output, maxWaitMs, signal } = options;
+    const { group, chain, step, call, priority, ownPriority, begun, input, output, maxWaitMs, signal } = options;
     signal.throwIfAborted();
     const rank = PRIORITIES.indexOf(priority);
-    const place: QuotaPlace = { group, chain, step, call, worker: this.worker, rank, ownPriority, input, output };
+    const place: QuotaPlace = {
+      group,
+      chain,
+      step,
+      call,
+      worker: this.worker,
+      rank,
+      ownPriority,
+      begun,
+      input,
+      output,
+    };
     const first = await claimQuota(this.store, place);
     if ('tooLarge' in first) throw new QuotaTooSmallError(place, first.tooLarge);
     this.noteWaiting(group, first.waitMs);

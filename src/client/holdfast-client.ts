@@ -118,10 +118,11 @@ export class HoldfastClient implements ChainOperations {
   }
 
   /**
-   * How many starts are on the way at once, the urgent ones first. Temporal takes no more of them in a second when hundreds
-   * come together, and then has no time for the chains that run already.
+   * How many starts are on the way at once, the urgent ones first. When hundreds come together, more of them take the time of
+   * Temporal and the workers from the chains that run already: with eight the first calls came half a second later, and
+   * second ones a second (`npm run bench:quota -- tokens`). It is no faster with two.
    */
-  private readonly starts = new PQueue({ concurrency: 8 });
+  private readonly starts = new PQueue({ concurrency: 3 });
 
   private submitWhen(submission: Submission, reachability: Reachability): Promise<SubmitResult> {
     return inSubmitSpan(submission.chain, (traceParent) => this.submitTraced(submission, reachability, traceParent));

@@ -27,12 +27,12 @@ export interface StepCall extends StepCallId, ChainRef {
   readonly priority?: Priority;
   /** How often a person has sent this call on its way again. Retries are counted afresh in each round. */
   readonly round: number;
+  /** Whether the chain has finished a step before: what has been begun is finished before something new begins. */
+  readonly begun?: boolean;
 }
 
 /** A call as it is planned: what it says does not matter, and may be large. */
 export interface PlannedCall extends Omit<StepCall, 'input'> {
-  /** Whether the chain has finished a step before: what has been begun is finished before something new begins. */
-  readonly begun?: boolean;
   /** The input, where a plan has asked for it. */
   readonly given?: { readonly input: unknown };
 }

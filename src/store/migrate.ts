@@ -11,6 +11,7 @@ import * as quotas from './migrations/0007-quotas.js';
 import * as parked from './migrations/0008-parked.js';
 import * as scopes from './migrations/0009-scopes.js';
 import * as laterAndFigures from './migrations/0010-later-and-figures.js';
+import * as begunFirst from './migrations/0011-begun-first.js';
 
 export const MIGRATIONS = {
   '0001-four-records': fourRecords,
@@ -23,6 +24,7 @@ export const MIGRATIONS = {
   '0008-parked': parked,
   '0009-scopes': scopes,
   '0010-later-and-figures': laterAndFigures,
+  '0011-begun-first': begunFirst,
 };
 
 /**

@@ -13,6 +13,8 @@ export interface QuotaPlace extends QuotaUse {
   readonly rank: number;
   /** Whether the step states its class itself: then that of its chain does not change it. */
   readonly ownPriority: boolean;
+  /** Whether its chain has finished a step: within a class that comes first. */
+  readonly begun: boolean;
 }
 
 export interface QuotaClaim {
@@ -30,10 +32,10 @@ export async function claimQuota(
   { db }: Store,
   place: QuotaPlace,
 ): Promise<QuotaClaim | { readonly tooLarge: QuotaUse }> {
-  const { group, chain, step, call, worker, rank, ownPriority, input, output } = place;
+  const { group, chain, step, call, worker, rank, ownPriority, begun, input, output } = place;
   const { rows } = await sql<{ id: number | null } & Omit<QuotaClaim, 'id'> & { tooLarge: QuotaUse }>`
     SELECT claim AS id, is_admitted AS admitted, wait_ms AS "waitMs", too_large AS "tooLarge"
-    FROM quota_claim(${group}, ${chain}, ${step}, ${call}, ${worker}, ${rank}, ${ownPriority}, ${input}, ${output})`.execute(
+    FROM quota_claim(${group}, ${chain}, ${step}, ${call}, ${worker}, ${rank}, ${ownPriority}, ${begun}, ${input}, ${output})`.execute(
     db,
   );
   const { id, admitted, waitMs, tooLarge } = rows[0]!;
@@ -125,7 +127,7 @@ export async function readQuotaOutlook({ db }: Store, chain: string): Promise<Qu
     CROSS JOIN LATERAL (SELECT extract(epoch FROM clock_timestamp() - g.refilled_at)::float8 * 1000 AS ms) filled
     CROSS JOIN LATERAL (
       SELECT count(*)::float8 AS requests, sum(o.input) AS input, sum(o.output) AS output FROM quota_claim o
-      WHERE o.quota_group = c.quota_group AND o.admitted_at IS NULL AND (o.rank, o.id) <= (c.rank, c.id)) ahead
+      WHERE o.quota_group = c.quota_group AND o.admitted_at IS NULL AND (o.rank, NOT o.begun, o.id) <= (c.rank, NOT c.begun, c.id)) ahead
     WHERE c.chain_id = ${chain} AND c.admitted_at IS NULL ORDER BY c.id`.execute(db);
   return rows.map(({ step, call, group, ...limits }) => {
     const [limit, waitMs] = Object.entries(limits).reduce((longest, other) =>

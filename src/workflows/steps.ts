@@ -109,9 +109,10 @@ type Outcome =
   /** What it waits for; where that is a scope, the call that stands in line for it. */
   | { readonly parked: string; readonly scoped?: StepCall };
 
-async function tryStep(call: StepCall): Promise<Outcome> {
-  const { input: _, ...rest } = call;
-  const planned = { ...rest, begun: engineState.generation > 0 || Object.keys(engineState.finishedSteps).length > 0 };
+async function tryStep(asked: StepCall): Promise<Outcome> {
+  const begun = engineState.generation > 0 || Object.keys(engineState.finishedSteps).length > 0;
+  const call = { ...asked, begun };
+  const { input: _, ...planned } = call;
   let plan = await callEngine('holdfastPlanStep', planned, `plan ${call.step}`);
   if (plan.kind === 'input') {
     const given = { ...planned, given: { input: call.input } };
@@ -119,7 +120,7 @@ async function tryStep(call: StepCall): Promise<Outcome> {
   }
   if (plan.kind === 'claim') {
     await claimChainScopes();
-    return tryStep(call);
+    return tryStep(asked);
   }
   if (plan.tenant !== undefined) showTenant(plan.tenant);
   if (plan.kind === 'reuse') return { result: plan.result };

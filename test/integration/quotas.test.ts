@@ -15,6 +15,7 @@ import {
   claimQuota,
   closeQuota,
   dropDeadClaims,
+  observeQuota,
   pollQuota,
   type QuotaClaim,
   readQuotaOutlook,
@@ -53,6 +54,7 @@ function call(group: string, overrides: Partial<ReserveOptions> = {}): ReserveOp
     call: 1,
     priority: 'normal',
     ownPriority: false,
+    begun: false,
     input: 1,
     output: 1,
     maxWaitMs: 60_000,
@@ -90,6 +92,7 @@ async function place(
   use = { input: 1, output: 1 },
   worker = 1,
   ownPriority = false,
+  begun = false,
 ): Promise<QuotaClaim> {
   const claim = await claimQuota(store, {
     ...use,
@@ -100,6 +103,7 @@ async function place(
     worker,
     rank,
     ownPriority,
+    begun,
   });
   if ('tooLarge' in claim) throw new Error('too large');
   return claim;
@@ -150,6 +154,19 @@ describe('order', () => {
     expect(await inflow(name, 1_001, all)).toEqual([normal.id, high.id]);
     expect(await inflow(name, 1_001, all)).toEqual([normal.id, high.id, later.id]);
     expect(await inflow(name, 1_001, all)).toEqual([low.id, normal.id, high.id, later.id]);
+  });
+
+  test('within a class finishes first what has begun', async () => {
+    const name = await emptied({ requestsPerMinute: 60, burstSeconds: 60 });
+    const firstCall = await place(name, 1);
+    const lowBegun = await place(name, 2, undefined, 1, false, true);
+    const [second, third] = [
+      await place(name, 1, undefined, 1, false, true),
+      await place(name, 1, undefined, 2, false, true),
+    ];
+    const all = [firstCall, lowBegun, second, third];
+    expect(await inflow(name, 1_001, all)).toEqual([second.id]);
+    expect(await inflow(name, 2_001, all)).toEqual([firstCall.id, second.id, third.id]);
   });
 
   test('changes with the class of the chain, unless the step states its own', async () => {
@@ -309,6 +326,20 @@ describe('a group', () => {
     await expect.poll(async () => (await levels(name)).requests_per_minute, { timeout: 20_000 }).toBe(301);
     // It has risen by nothing but time.
     expect((await levels(name)).requests_level).toBeLessThan(25);
+  });
+
+  test('does not take off twice what was admitted while the provider answered, but for output, which is yet to come', async () => {
+    const name = await emptied({ requestsPerMinute: 600, inputTokensPerMinute: 6_000, outputTokensPerMinute: 6_000 });
+    const first = await place(name, 1, { input: 10, output: 5 });
+    const second = await place(name, 1, { input: 20, output: 7 });
+    expect(await inflow(name, 1_000, [first, second])).toHaveLength(2);
+    const { requests_level, input_level, output_level } = await levels(name);
+    const read = (remaining: number) => ({ limit: 6_000, remaining });
+    const left = { requests: { limit: 600, remaining: requests_level }, inputTokens: read(input_level) };
+    await observeQuota(store, first.id, left);
+    expect(await levels(name)).toMatchObject({ requests_level, input_level, output_level });
+    await observeQuota(store, first.id, { inputTokens: read(69), outputTokens: read(80) });
+    expect(await levels(name)).toMatchObject({ input_level: 69, output_level: 80 - 5 - 7 });
   });
 
   test('says what it could not write down, when trying again would not help', async () => {

@@ -174,7 +174,7 @@ describe('stats', () => {
       outputTokensPerMinute: 6_000,
     };
     await configureQuota(store, 'sonnet', limits);
-    const place = { group: 'sonnet', chain: 'c', step: 's', call: 1, worker: 1, ownPriority: false };
+    const place = { group: 'sonnet', chain: 'c', step: 's', call: 1, worker: 1, ownPriority: false, begun: false };
     await claimQuota(store, { ...place, rank: 1, input: 4_000, output: 400 });
     await claimQuota(store, { ...place, rank: 1, input: 4_000, output: 400 });
     await claimQuota(store, { ...place, rank: 2, input: 1, output: 1 });

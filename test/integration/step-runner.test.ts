@@ -444,7 +444,16 @@ describe('transient failures', () => {
     const elsewhere = new SharedQuota(store, worker.number + 1, () => {});
     await elsewhere.configure(own.group, LIMITS);
     const signal = new AbortController().signal;
-    const place = { group: own.group, chain: 'c', step: 's', call: 1, ownPriority: false, input: 1, output: 1 };
+    const place = {
+      group: own.group,
+      chain: 'c',
+      step: 's',
+      call: 1,
+      ownPriority: false,
+      begun: false,
+      input: 1,
+      output: 1,
+    };
     const waiting = elsewhere.reserve({ ...place, priority: 'high', maxWaitMs: 1, signal });
     await expect(waiting).rejects.toThrow('No room');
   });

@@ -12,6 +12,8 @@ export interface Arguments {
   /** A file to which each run is appended, whole, as a line of JSON. */
   readonly out: string | undefined;
   readonly write: boolean;
+  /** A file that `--out` has written: its runs are judged again, and nothing is run. */
+  readonly from: string | undefined;
 }
 
 /** The names that are asked for, or all. */
@@ -30,6 +32,7 @@ export function readArguments(args: string[]): Arguments {
       sides: { type: 'string' },
       chains: { type: 'string', default: String(SCALES.full.chains) },
       out: { type: 'string' },
+      from: { type: 'string' },
       write: { type: 'boolean', default: false },
     },
   });
@@ -42,5 +45,5 @@ export function readArguments(args: string[]): Arguments {
   if (values.write && (chains < SCALES.full.chains || sides.length < SIDE_NAMES.length)) {
     throw new Error(`Figures for the page are those of all sides, with ${SCALES.full.chains} chains or more.`);
   }
-  return { scenarios, sides, chains, out: values.out, write: values.write };
+  return { scenarios, sides, chains, out: values.out, write: values.write, from: values.from };
 }

@@ -120,6 +120,10 @@ function tableOf(found: Found): Result['tables'][number] {
       row('high class, p50 and p95, s', ({ high }) => `${digits(high.p50, 1)}, ${digits(high.p95, 1)}`),
       row('**urgent chains, p50 and p95, s**', ({ urgent }) => `${digits(urgent.p50, 1)}, ${digits(urgent.p95, 1)}`),
       row(
+        'calls of lower classes before one of an urgent chain, mean and most',
+        ({ inversion }) => `${digits(inversion.mean, 1)}, ${digits(inversion.most, 0)}`,
+      ),
+      row(
         'done at half time, quiet and noisy',
         ({ halfTime }) => `${percent(halfTime.quiet)}, ${percent(halfTime.noisy)}`,
       ),

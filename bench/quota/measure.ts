@@ -25,6 +25,8 @@ export interface Figures {
   /** From the submission to the last answer; of the high class without the urgent chains. */
   readonly high: Latency;
   readonly urgent: Latency;
+  /** Calls of lower classes that began while a call of an urgent chain could have begun: for each such call. */
+  readonly inversion: { readonly mean: number; readonly most: number };
   /** Finished chains when the binding limit had given half of what it gave in the whole run, as a share. */
   readonly halfTime: { readonly quiet: number; readonly noisy: number };
   /** Jain's index of tokens over tenants, see {@link jainIndex}; null when there never was a backlog of all of them. */
@@ -109,6 +111,23 @@ function jainIndex(
   return sum(shares) === 0 ? null : jain(shares);
 }
 
+function inversionOf({ workload }: Plan, run: Run, done: ReadonlyMap<string, SeenCall>): Figures['inversion'] {
+  const lower = new Set(workload.chains.filter(({ priority }) => priority !== 'high').map(({ name }) => name));
+  const began = run.calls.filter(({ chain }) => lower.has(chain)).map(({ startedAt }) => startedAt);
+  const overtaken = workload.urgent.flatMap(({ name }) => {
+    const [first, second] = [done.get(`${name} analyze`), done.get(`${name} summarize`)];
+    const waits = [
+      [run.submitted.get(name), first?.startedAt],
+      [first?.finishedAt, second?.startedAt],
+    ];
+    return waits.flatMap(([from, to]) => {
+      if (from == null || to == null) return [];
+      return began.filter((at) => at >= from && at < to).length;
+    });
+  });
+  return { mean: sum(overtaken) / Math.max(1, overtaken.length), most: Math.max(0, ...overtaken) };
+}
+
 const SETTLED = { from: 5, to: 15 };
 
 function afterHalving(plan: Plan, calls: readonly SeenCall[]): number | null {
@@ -151,6 +170,7 @@ export function figuresOf(plan: Plan, run: Run): Figures {
     paidTwice: succeeded - done.size,
     high: latency(first.filter(({ priority }) => priority === 'high')),
     urgent: latency(urgent),
+    inversion: inversionOf(plan, run, done),
     halfTime: {
       quiet: halfTime(first.filter(({ tenant }) => tenant !== NOISY)),
       noisy: halfTime(first.filter(({ tenant }) => tenant === NOISY)),

@@ -120,6 +120,22 @@ describe('its figures', () => {
     expect(figuresOf(plan, run(unfair, [], 100)).jain).toBeCloseTo(0.25, 6);
   });
 
+  it('count calls of lower classes that went before one of an urgent chain', () => {
+    const [urgent] = plan.workload.urgent;
+    const of = (priority: string) => plan.workload.chains.find((chain) => chain.priority === priority)!.name;
+    const calls = [
+      call(of('low'), 'analyze', -1),
+      call(of('low'), 'summarize', 1),
+      call(of('normal'), 'analyze', 2),
+      call(of('high'), 'analyze', 2),
+      call(urgent!.name, 'analyze', 3),
+      call(of('normal'), 'summarize', 3.5),
+      call(urgent!.name, 'summarize', 5),
+    ];
+    expect(figuresOf(plan, run(calls, [], 10)).inversion).toEqual({ mean: 1, most: 2 });
+    expect(figuresOf(plan, run([], [], 10)).inversion).toEqual({ mean: 0, most: 0 });
+  });
+
   it('take quantiles by the nearest rank', () => {
     expect(quantile([3, 1, 2, 4], 0.5)).toBe(2);
     expect(quantile([3, 1, 2, 4], 0.95)).toBe(4);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Application } from '../contracts/chain-definition.js';
 
 const text = z.string().trim().min(1, 'expected a text that is not empty');
 const whole = (least: number, most = Number.MAX_SAFE_INTEGER) =>
@@ -50,6 +51,15 @@ const object = z.custom<Readonly<Record<string, unknown>>>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'expected an object',
 );
+
+/** Every field of an application: one that is missing here would be refused as unknown. */
+const application = {
+  chains: object,
+  steps: object,
+  approvals: object.optional(),
+  scopes: object.optional(),
+  workflowsPath: text,
+} satisfies Record<keyof Application, z.ZodType>;
 
 /** What a configuration file may say; the environment and flags say parts of it. Nothing in it has a default. */
 export const settingsSchema = z.strictObject({
@@ -121,7 +131,7 @@ export const settingsSchema = z.strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error'], 'expected debug, info, warn or error').optional(),
     })
     .optional(),
-  app: z.strictObject({ chains: object, steps: object, approvals: object.optional(), workflowsPath: text }).optional(),
+  app: z.strictObject(application).optional(),
 });
 
 export type Settings = z.infer<typeof settingsSchema>;

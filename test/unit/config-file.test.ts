@@ -74,12 +74,16 @@ describe('a configuration file', () => {
     const cwd = directoryWith({
       'holdfast.config.mjs': `
         const prompt = () => 'Hi';
-        export default { app: { chains: { c: {} }, steps: { s: { model: 'm', prompt } }, workflowsPath: './src/workflows.ts' } };`,
+        export default { app: {
+          chains: { c: {} }, steps: { s: { model: 'm', prompt } }, approvals: { a: {} }, scopes: { x: { kind: 'entity' } },
+          workflowsPath: './src/workflows.ts',
+        } };`,
     });
     const { app } = await loadConfig({ env: {}, cwd });
     expect(app?.workflowsPath).toBe(join(cwd, 'src/workflows.ts'));
     expect(app?.steps.s?.prompt(undefined)).toBe('Hi');
     expect(Object.keys(app?.chains ?? {})).toEqual(['c']);
+    expect(app?.scopes).toEqual({ x: { kind: 'entity' } });
   });
 });
 

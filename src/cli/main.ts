@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addCancelCommand } from './commands/cancel.js';
@@ -25,6 +26,7 @@ import { reportError } from './output.js';
 export function createProgram(): Command {
   const program = new Command('holdfast')
     .description('Durable LLM agent chains on Temporal.')
+    .version(ownVersion(), '--version', 'print the version of Holdfast')
     .option('--dir <path>', 'state of the embedded stack (default: .holdfast)')
     .option('--temporal-address <host:port>', 'an external Temporal')
     .option('--temporal-namespace <name>', 'its namespace')
@@ -52,6 +54,11 @@ export function createProgram(): Command {
   addPruneCommand(program);
   addCompletionCommand(program);
   return program;
+}
+
+/** At the same place beside the sources and beside what is built of them. */
+function ownVersion(): string {
+  return (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
 }
 
 /** Runs one command line; resolves with its exit code. */

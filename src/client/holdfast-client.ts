@@ -1,5 +1,4 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
-import PQueue from 'p-queue';
 import { checkEdit } from '../contracts/approvals.js';
 import type { Attachment } from '../contracts/attachments.js';
 import type { Application } from '../contracts/chain-definition.js';
@@ -8,7 +7,6 @@ import { HoldfastError } from '../contracts/errors.js';
 import { flawOf, type HoldDecision, type HoldOutcome } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
 import type { PauseSelector, PauseStatus } from '../contracts/pauses.js';
-import { PRIORITIES } from '../contracts/priority.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
 import { startChain } from '../intake/start-chain.js';
@@ -58,6 +56,7 @@ import { type Receipt, type ReceiptOptions, readReceipts } from './read-receipts
 import { type Difference, reconcileRecords } from './reconcile-records.js';
 import { type ReprioritizeResult, reprioritize } from './reprioritize.js';
 import { Schedules } from './schedules.js';
+import { StartLine } from './start-line.js';
 import { readStats, type Stats, type StatsOptions } from './stats.js';
 import { type LineResult, type SubmitLinesOptions, submitLines } from './submit-lines.js';
 import type { TemporalLink } from './temporal-link.js';
@@ -117,12 +116,7 @@ export class HoldfastClient implements ChainOperations {
     return submitLines(chain, source, { ...options, submit, maxInputBytes: this.options.limits.maxInputBytes });
   }
 
-  /**
-   * How many starts are on the way at once, the urgent ones first. When hundreds come together, more of them take the time of
-   * Temporal and the workers from the chains that run already: with eight the first calls came half a second later, and
-   * second ones a second (`npm run bench:quota -- tokens`). It is no faster with two.
-   */
-  private readonly starts = new PQueue({ concurrency: 3 });
+  private readonly starts = new StartLine();
 
   private submitWhen(submission: Submission, reachability: Reachability): Promise<SubmitResult> {
     return inSubmitSpan(submission.chain, (traceParent) => this.submitTraced(submission, reachability, traceParent));
@@ -150,10 +144,7 @@ export class HoldfastClient implements ChainOperations {
     if (row.state !== 'queued') return { ...submitted, state: row.state };
     try {
       reachability.check();
-      const urgency = -PRIORITIES.indexOf(row.priority);
-      const started = await this.starts.add(() => temporal.use((client) => startChain(store, client, row)), {
-        priority: urgency,
-      });
+      const started = await this.starts.add(row, () => temporal.use((client) => startChain(store, client, row)));
       return { ...submitted, state: (started ?? row).state };
     } catch (error) {
       // The row is the promise: whatever went wrong after it was written is no failure of the submission.

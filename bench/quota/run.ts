@@ -64,7 +64,7 @@ export async function runSide<Kind extends Side>(
     setLimits(simulator, NO_LIMITS);
     const side = await start(plan, simulator);
     try {
-      if (plan.warmUpChains > 0) await warmUp(side, plan.warmUpChains);
+      if (plan.warmUpChains > 0) await warmUp(side, plan);
       // Down from no limits, each bucket is cut to its capacity: full.
       simulator.setLimits({ headers: plan.headers ?? true, chargeRefused: plan.chargeRefused ?? false });
       setLimits(simulator, plan.limits);
@@ -80,8 +80,9 @@ export async function runSide<Kind extends Side>(
   }
 }
 
-async function warmUp(side: Side, count: number): Promise<void> {
-  const { chains } = planWorkload({ chains: count, urgent: 0, sentences: 3 });
+async function warmUp(side: Side, { warmUpChains, sentences = 3, longTenant }: Plan): Promise<void> {
+  const shape = { chains: warmUpChains, urgent: 0, sentences };
+  const { chains } = planWorkload({ ...shape, ...(longTenant && { longTenant }) });
   await Promise.all(chains.map((chain) => side.run({ ...chain, name: `w${chain.name}` })));
   // What a side keeps of the limits by itself has filled up again.
   await delay(BURST_SECONDS * 1_000);

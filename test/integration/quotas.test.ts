@@ -342,6 +342,31 @@ describe('a group', () => {
     expect(await levels(name)).toMatchObject({ input_level: 69, output_level: 80 - 5 - 7 });
   });
 
+  test('does not take off twice what a call took more than was reserved, and keeps what others took', async () => {
+    const name = await emptied({ requestsPerMinute: 600, inputTokensPerMinute: 6_000, outputTokensPerMinute: 6_000 });
+    const read = (remaining: number) => ({ limit: 6_000, remaining });
+    const first = await place(name, 1, { input: 10, output: 10 });
+    await inflow(name, 1_000, [first]);
+    const { input_level: input, output_level: output } = await levels(name);
+    // Of its output 30 have been taken that were not reserved, and ten are to come; of its input 20.
+    await observeQuota(store, first.id, { inputTokens: read(input - 20), outputTokens: read(output - 20) });
+    await settleQuota(store, first.id, { input: 30, output: 60 });
+    const { input_level: lessInput, output_level: lessOutput } = await levels(name);
+    expect(input - lessInput).toBeCloseTo(20, 6);
+    expect(output - lessOutput).toBeCloseTo(50, 6);
+
+    const second = await place(name, 1, { input: 10, output: 10 });
+    await inflow(name, 1_000, [second]);
+    await observeQuota(store, second.id, { inputTokens: read(50) });
+    await settleQuota(store, second.id, { input: 10, output: 10 });
+    expect(await levels(name)).toMatchObject({ input_level: 50 });
+    const third = await place(name, 1, { input: 10, output: 10 });
+    await inflow(name, 1_000, [third]);
+    const { input_level } = await levels(name);
+    await settleQuota(store, third.id, { input: 30, output: 10 });
+    expect((await levels(name)).input_level).toBeCloseTo(input_level - 20, 6);
+  });
+
   test('says what it could not write down, when trying again would not help', async () => {
     const { name } = await group({});
     const said: string[] = [];

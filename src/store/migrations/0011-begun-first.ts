@@ -5,7 +5,8 @@ import { type Kysely, sql } from 'kysely';
  * second call of a chain would wait behind the first ones of all others. By the arrival of the chain instead, the tenant
  * that came first would be served before the others. And what the provider says of requests and input counts as it is: the
  * calls that were admitted while it answered may be in it, and to take them off once more cost a third of a full bucket
- * when many calls came together.
+ * when many calls came together. The same goes for calls that take more than was reserved for them: when they are settled,
+ * a header may have said so before.
  */
 export async function up(database: Kysely<unknown>): Promise<void> {
   for (const statement of STATEMENTS) await sql.raw(statement).execute(database);
@@ -13,6 +14,10 @@ export async function up(database: Kysely<unknown>): Promise<void> {
 
 const STATEMENTS = [
   `ALTER TABLE quota_claim ADD COLUMN begun boolean NOT NULL DEFAULT false`,
+  // By how much headers have lowered the levels below our own count, and when: calls that were open then may turn out to
+  // have taken more than was reserved for them, and this is that already.
+  `ALTER TABLE quota_group ADD COLUMN input_doubt float8 NOT NULL DEFAULT 0, ADD COLUMN output_doubt float8 NOT NULL DEFAULT 0,
+     ADD COLUMN doubted_at timestamptz NOT NULL DEFAULT '-infinity'`,
   `DROP INDEX quota_claim_waiting`,
   `CREATE INDEX quota_claim_waiting ON quota_claim (quota_group, rank, begun DESC, id) WHERE admitted_at IS NULL`,
 
@@ -76,19 +81,49 @@ const STATEMENTS = [
   // may have come.
   `CREATE OR REPLACE FUNCTION quota_observe(of_claim bigint, requests_limit float8, requests_left float8, input_limit float8,
      input_left float8, output_limit float8, output_left float8) RETURNS void LANGUAGE plpgsql AS $$
-   DECLARE g quota_group; c quota_claim; due float8;
+   DECLARE g quota_group; c quota_claim; due float8; input_over float8; output_over float8;
    BEGIN
      SELECT * INTO c FROM quota_claim WHERE id = of_claim AND admitted_at IS NOT NULL;
      IF NOT FOUND THEN RETURN; END IF;
      g := quota_refill(c.quota_group);
      SELECT coalesce(sum(output), 0) INTO due FROM quota_claim WHERE quota_group = c.quota_group AND admitted_at >= c.admitted_at;
+     input_over := greatest(0, g.input_level - coalesce(input_left, g.input_level));
+     output_over := greatest(0, g.output_level - coalesce(output_left - due, g.output_level));
      UPDATE quota_group SET
        requests_per_minute = coalesce(nullif(requests_limit, 0), g.requests_per_minute),
        input_per_minute = coalesce(nullif(input_limit, 0), g.input_per_minute),
        output_per_minute = coalesce(nullif(output_limit, 0), g.output_per_minute),
        requests_level = least(g.requests_level, requests_left),
-       input_level = least(g.input_level, input_left),
-       output_level = least(g.output_level, output_left - due),
+       input_level = g.input_level - input_over,
+       output_level = g.output_level - output_over,
+       input_doubt = g.input_doubt + input_over,
+       output_doubt = g.output_doubt + output_over,
+       doubted_at = CASE WHEN input_over + output_over > 0 THEN clock_timestamp() ELSE g.doubted_at END,
+       refilled_at = g.refilled_at
+     WHERE name = c.quota_group;
+   END $$`,
+
+  // As it was, but a call that took more than was reserved for it does not lower a level by what a header has lowered it
+  // by already. What no call accounts for was somebody else's use of the account, and stays taken.
+  `CREATE OR REPLACE FUNCTION quota_settle(of_claim bigint, real_input float8, real_output float8) RETURNS void LANGUAGE plpgsql AS $$
+   DECLARE g quota_group; c quota_claim; known_input float8 := 0; known_output float8 := 0; is_last boolean;
+   BEGIN
+     SELECT * INTO c FROM quota_claim WHERE id = of_claim;
+     IF NOT FOUND THEN RETURN; END IF;
+     g := quota_refill(c.quota_group);
+     DELETE FROM quota_claim WHERE id = of_claim RETURNING * INTO c;
+     IF NOT FOUND OR c.admitted_at IS NULL THEN RETURN; END IF;
+     IF c.admitted_at <= g.doubted_at THEN
+       known_input := least(g.input_doubt, greatest(0, coalesce(real_input, 0) - c.input));
+       known_output := least(g.output_doubt, greatest(0, coalesce(real_output, 0) - c.output));
+     END IF;
+     is_last := NOT EXISTS (SELECT FROM quota_claim o WHERE o.quota_group = c.quota_group AND o.admitted_at <= g.doubted_at);
+     UPDATE quota_group SET
+       requests_level = g.requests_level + CASE WHEN real_input IS NULL THEN 1 ELSE 0 END,
+       input_level = g.input_level + c.input - coalesce(real_input, 0) + known_input,
+       output_level = g.output_level + c.output - coalesce(real_output, 0) + known_output,
+       input_doubt = CASE WHEN is_last THEN 0 ELSE g.input_doubt - known_input END,
+       output_doubt = CASE WHEN is_last THEN 0 ELSE g.output_doubt - known_output END,
        refilled_at = g.refilled_at
      WHERE name = c.quota_group;
    END $$`,

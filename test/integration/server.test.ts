@@ -252,6 +252,15 @@ describe('chains', () => {
   });
 });
 
+test('stats are read since a point in time', async () => {
+  const server = await serve();
+  await held(server);
+  const { status, body } = await call(server, 'GET', '/v1/stats?since=10m');
+  expect([status, body.since < body.until]).toEqual([200, true]);
+  expect(body.open).toContainEqual(expect.objectContaining({ state: 'held' }));
+  expect(await call(server, 'GET', '/v1/stats?since=soon')).toMatchObject({ status: 400 });
+});
+
 describe('what stands in the way of calls', () => {
   test('pauses are ordered once, listed and ended', async () => {
     const server = await serve();

@@ -2,9 +2,10 @@ import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit } from '@temporal
 
 /**
  * How many calls of one queue a worker takes that have yet to pass the quota, while their group has room. Each poll takes
- * one; what it brings passes within milliseconds.
+ * one; what it brings passes within milliseconds. Not more: when the room ends, those on the way stand in line, where they are
+ * served one by one, whatever they cost and whoever's they are.
  */
-const ON_THE_WAY = 10;
+const ON_THE_WAY = 3;
 
 /**
  * The slots of one queue of model calls. A worker takes calls from Temporal only as fast as their group admits them: while

@@ -1,11 +1,13 @@
 import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ChainRef, EngineActivities, PlannedCall } from '../contracts/activities.js';
-import { type ApprovalRegistry, checkEdit } from '../contracts/approvals.js';
+import type { ApprovalRegistry } from '../contracts/approvals.js';
+import { checkBrought } from '../contracts/check-decision.js';
 import { HoldfastError } from '../contracts/errors.js';
-import type { HoldDecision, SettledDecision } from '../contracts/holds.js';
+import type { HoldDecision, HoldRequest, SettledDecision, StepEdit } from '../contracts/holds.js';
+import { isReasonCode, type OwnReasons } from '../contracts/reasons.js';
 import { scheduledKey } from '../contracts/schedules.js';
-import type { StepRegistry, StepResult } from '../contracts/steps.js';
+import type { AnyStep, StepRegistry, StepResult } from '../contracts/steps.js';
 import { findSuccess, type JournalKey, recordReuse } from '../store/attempts.js';
 import {
   type ChainHead,
@@ -16,12 +18,22 @@ import {
   wasClosedBeforeStart,
 } from '../store/chains.js';
 import type { Store } from '../store/database.js';
-import { decideHold, findHold, type HoldScope, markDecisionTaken, openHold, readDecision } from '../store/holds.js';
+import {
+  decideHold,
+  findHold,
+  type HoldScope,
+  listStepEdits,
+  markDecisionTaken,
+  openHold,
+  readDecision,
+} from '../store/holds.js';
 import { insertScheduledChain } from '../store/scheduled-chains.js';
 import { tenantWeight } from '../store/weights.js';
+import { editCall, readEdit } from './edit-call.js';
 import { noteDecision, noteEnd, noteHold } from './observe.js';
 import { parkedCallOf, parkIfStopped } from './parking.js';
-import { planCall, type StepRouting } from './route-step.js';
+import { resolveStep } from './resolve-step.js';
+import { groupNameOf, planCall, type StepRouting } from './route-step.js';
 import { createScopeActivities, type ScopedApplication } from './scopes.js';
 
 export interface EngineActivityDependencies {
@@ -31,6 +43,8 @@ export interface EngineActivityDependencies {
   readonly chains?: ScopedApplication['chains'];
   readonly scopes?: ScopedApplication['scopes'];
   readonly approvals?: ApprovalRegistry;
+  /** Codes of the application's own. Default: none. */
+  readonly reasons?: OwnReasons;
   readonly routing: StepRouting;
 }
 
@@ -51,10 +65,10 @@ export function callingChain(): CallingChain {
   return { id: workflowExecution.workflowId, runId: workflowExecution.runId, namespace: workflowNamespace ?? '' };
 }
 
-/** The journal's name for a call of the running activity's chain. No edit has raised the revision yet. */
+/** The journal's name for a call of the running activity's chain. */
 export function journalKey(chainId: string, call: PlannedCall): JournalKey {
-  const { firstRunId, step, inputHash, occurrence } = call;
-  return { chainId, firstRunId, step, inputHash, occurrence, revision: 0 };
+  const { firstRunId, step, inputHash, occurrence, revision = 0 } = call;
+  return { chainId, firstRunId, step, inputHash, occurrence, revision };
 }
 
 /**
@@ -79,18 +93,44 @@ export async function runningChain(store: Store, ref: ChainRef, caller: CallingC
 
 /** The engine's own activities over the store. Each may run twice: the second time changes nothing. */
 export function createEngineActivities(dependencies: EngineActivityDependencies): EngineActivities {
-  const { store, steps, approvals, routing } = dependencies;
+  const { store, steps, approvals, reasons = {}, routing } = dependencies;
   const scopes = createScopeActivities(store, dependencies);
   const scope = ({ firstRunId }: ChainRef): HoldScope => ({ chainId: callingChain().id, firstRunId });
 
-  /** An edit fits the schema of its category, whichever way the decision came. */
+  /** What a decision brings along fits its schema, whichever way the decision came. */
   async function checkedDecision({ holdId, decision, ...ref }: DecideInput): Promise<HoldDecision> {
     if (decision.edit === undefined) return decision;
     const hold = await findHold(store, scope(ref), holdId);
     if (hold === undefined) return decision;
-    const checked = await checkEdit(approvals, hold.step, decision.edit);
+    const checked = await checkBrought({ steps, ...(approvals && { approvals }) }, hold, decision);
     if (!checked.ok) throw ApplicationFailure.nonRetryable(checked.error, 'BadEdit');
     return { ...decision, edit: checked.value };
+  }
+
+  /** The call and its step as people have edited them. */
+  function editedPlan(asked: PlannedCall, edit: StepEdit): { call: PlannedCall; step: AnyStep | undefined } {
+    const step = Object.hasOwn(steps, asked.step) ? steps[asked.step] : undefined;
+    if (step === undefined) return { call: asked, step };
+    const { input, ...others } = edit;
+    const edited = editCall(step, asked, others);
+    const call = input === undefined || asked.given === undefined ? edited.call : { ...edited.call, given: { input } };
+    return { call, step: edited.step };
+  }
+
+  /** A reason that nobody knows says nothing, and what to do about one of the application's own is kept with the hold. */
+  function knownReason({ reason, message }: HoldRequest) {
+    const own = Object.hasOwn(reasons, reason) ? reasons[reason] : undefined;
+    if (own !== undefined) return { suggestedAction: own.suggestedAction };
+    return isReasonCode(reason)
+      ? {}
+      : { reason: 'unknown' as const, message: `Reason ${reason}, which is in no registry: ${message}` };
+  }
+
+  /** The model that was to answer a step that is held. */
+  async function modelOf({ kind, step, ...hold }: HoldRequest & ChainRef): Promise<string | null> {
+    if (kind !== 'failure' || !Object.hasOwn(steps, step)) return null;
+    const edits = await listStepEdits(store, scope(hold), { step, call: hold.call });
+    return edits.findLast(({ model }) => model !== undefined)?.model ?? (steps[step] as AnyStep).model;
   }
 
   async function decided(hold: HoldScope, holdId: string, decision: SettledDecision): Promise<void> {
@@ -99,14 +139,22 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
   }
 
   return {
-    async holdfastPlanStep(call) {
+    async holdfastPlanStep(asked) {
       const { id, runId, namespace } = callingChain();
-      const [chain, success] = await Promise.all([
-        runningChain(store, call, { id, runId, namespace }),
-        findSuccess(store, journalKey(id, call)),
+      const key = journalKey(id, asked);
+      const [chain, success, edit] = await Promise.all([
+        runningChain(store, asked, { id, runId, namespace }),
+        findSuccess(store, key),
+        readEdit(store, id, asked),
       ]);
+      const { call, step: known } = editedPlan(asked, edit);
       // What the journal has costs nothing, and goes on whatever is in the way of others.
-      const step = success === undefined && Object.hasOwn(steps, call.step) ? steps[call.step] : undefined;
+      const step = success === undefined ? known : undefined;
+      if (success === undefined && known !== undefined && call.resolvedAt !== undefined) {
+        const quotaGroup = groupNameOf(known, routing);
+        const result = await resolveStep(store, chain, key, { call, step: known, quotaGroup, runId });
+        return { tenant: chain.tenant, kind: 'reuse', result };
+      }
       const cause = await parkIfStopped(store, parkedCallOf(id, call), step);
       if (cause !== undefined) {
         // Others go on meanwhile.
@@ -124,7 +172,8 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
         };
       }
       const { tenant, priority } = chain;
-      const plan = planCall(call, { tenant, weight: await tenantWeight(store, tenant), priority }, steps, routing);
+      const registry = known === undefined ? steps : { ...steps, [call.step]: known };
+      const plan = planCall(call, { tenant, weight: await tenantWeight(store, tenant), priority }, registry, routing);
       if (plan.kind !== 'call') return { tenant, ...plan };
       const inTheWay = await scopes.beforeCall(call, chain);
       if (inTheWay !== undefined) return { tenant, ...inTheWay };
@@ -148,7 +197,11 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
 
     async holdfastOpenHold(hold) {
       await runningChain(store, hold, callingChain());
-      const decision = await openHold(store, scope(hold), hold);
+      const decision = await openHold(store, scope(hold), {
+        ...hold,
+        ...knownReason(hold),
+        model: await modelOf(hold),
+      });
       if (decision !== null) await decided(scope(hold), hold.holdId, decision);
       else noteHold(hold);
       return decision;

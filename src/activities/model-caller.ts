@@ -13,6 +13,7 @@ import type { QuotaUse } from '../contracts/quotas.js';
 import { REASONS, type ReasonCode } from '../contracts/reasons.js';
 import { type AttemptRow, endAttempt, openAttempt, succeedAttempt } from '../store/attempts.js';
 import type { ChainHead } from '../store/chains.js';
+import { type CircuitKey, endProbe, noteFailedCall, noteSuccessfulCall, passCircuit } from '../store/circuits.js';
 import { isStoreTrouble, type Store } from '../store/database.js';
 import { noteAttempt, noteQuotaWait, observeCall } from './observe.js';
 import type { PreparedCall } from './prepare-call.js';
@@ -148,6 +149,21 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
   async function end(attempt: number, options: CallToMake, how: Parameters<typeof endAttempt>[2]): Promise<void> {
     await keepWriting(() => endAttempt(store, attempt, how));
     if (how.state !== 'interrupted') noteAttempt(attempt, options, { ...how, state: how.state });
+    const { reason, message } = how;
+    const isPermanent = reason !== null && REASONS[reason].permanence === 'permanent';
+    await keepWriting(async () => {
+      if (how.state === 'failed' && isPermanent) {
+        await noteFailedCall(store, circuitOf(options), { reason, message: message ?? '' });
+      }
+      await endProbe(store, circuitOf(options), probeOf(options));
+    });
+  }
+
+  /** Holds a call at once whose step fails for everybody, unless a person has sent it: who did so may have mended the cause. */
+  async function checkCircuit(options: CallToMake): Promise<void> {
+    if (options.call.round > 0 || options.kind === 'repair') return;
+    const open = await reachingStore(() => passCircuit(store, circuitOf(options), probeOf(options)));
+    if (open !== undefined) throw stepFailure(open.reason, open.message);
   }
 
   function open(quotaGroup: string, options: CallToMake): Promise<number | undefined> {
@@ -160,7 +176,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       step: call.step,
       input_hash: call.inputHash,
       occurrence: call.occurrence,
-      revision: 0,
+      revision: call.revision ?? 0,
       call: call.call,
       round: call.round,
       kind,
@@ -218,6 +234,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
   async function call(options: CallToMake): Promise<PaidCall> {
     const { prepared, request, watch, call: stepCall } = options;
     const { signal } = watch;
+    await checkCircuit(options);
     const estimate = dependencies.estimate(request, stepCall.step);
     const tooLarge = await dependencies.checkContext(request, estimate, signal);
     if (tooLarge !== undefined) throw stepFailure('context_too_large', tooLarge);
@@ -267,6 +284,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       accept: async (success) => {
         await keepWriting(() => succeedAttempt(store, attempt, { ...bill, ...success }));
         noteAttempt(attempt, options, { ...bill, state: 'succeeded', reason: null });
+        await keepWriting(() => noteSuccessfulCall(store, circuitOf(options)));
         watch.onPaying(false);
       },
       reject: async (problem) => {
@@ -277,6 +295,14 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
   }
 
   return { call, reachingStore };
+}
+
+function circuitOf({ call, request }: CallToMake): CircuitKey {
+  return { step: call.step, model: request.model };
+}
+
+function probeOf({ chain, call }: CallToMake): string {
+  return `${chain.id}\n${call.step}\n${call.call}`;
 }
 
 function unforeseen(error: unknown): ModelCallError {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { StepCall } from '../contracts/activities.js';
 import type { Prompt } from '../contracts/attachments.js';
 import type { ModelRequest, Turn } from '../contracts/models.js';
+import { StepError } from '../contracts/reasons.js';
 import type { AnyStep } from '../contracts/steps.js';
 import { promptedSchemaText, schemaForModel } from '../models/parse-output.js';
 import { type ReadBlobs, renderTurn } from './render-turn.js';
@@ -79,6 +80,7 @@ async function renderPrompt(step: AnyStep, call: StepCall): Promise<Prompt> {
     return step.prompt(input as never);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof StepError) throw stepFailure(error.reason, message, error);
     throw stepFailure('malformed_payload', `The prompt function of ${call.step} failed: ${message}`, error);
   }
 }

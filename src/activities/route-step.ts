@@ -71,6 +71,12 @@ export function planCall(
   };
 }
 
+/** The quota group of a step, for the record; its model's name where that is in none. */
+export function groupNameOf(step: AnyStep, routing: StepRouting): string {
+  const group = groupOf(step, routing);
+  return typeof group === 'string' ? group : step.model;
+}
+
 /** The quota group of a step, or why it has none: workers of Holdfast do not start then, but others may plan, too. */
 function groupOf({ model }: AnyStep, { quotaGroupOf }: StepRouting): string | HoldfastError {
   try {

@@ -1,9 +1,9 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { STEP_FAILURE, type StepFailureDetails } from '../contracts/activities.js';
-import type { ReasonCode } from '../contracts/reasons.js';
+import type { AnyReason, ReasonCode } from '../contracts/reasons.js';
 
 /** The failure of a step that no retry will mend: the workflow makes a hold of it. */
-export function stepFailure(reason: ReasonCode, message: string, cause?: unknown): ApplicationFailure {
+export function stepFailure(reason: AnyReason, message: string, cause?: unknown): ApplicationFailure {
   const details: StepFailureDetails = { reason, message };
   return ApplicationFailure.create({
     type: STEP_FAILURE,

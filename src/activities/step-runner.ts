@@ -20,6 +20,7 @@ import { encodeTurns, readConversation } from '../store/conversations.js';
 import type { Store } from '../store/database.js';
 import { isWorkerAlive } from '../store/liveness.js';
 import { CallParkedError } from '../store/parked.js';
+import { type EditedCall, editCall, readEdit } from './edit-call.js';
 import { type CallingChain, journalKey, runningChain } from './engine-activities.js';
 import {
   CallTakenError,
@@ -79,10 +80,13 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     }
   };
 
-  async function run(call: StepCall, workflow: CallingChain, watch: StepWatch): Promise<StepResult<unknown>> {
-    const step = Object.hasOwn(steps, call.step) ? steps[call.step] : undefined;
-    if (step === undefined) throw stepFailure('unsupported_step', `This worker has no step ${call.step}.`);
-    const key = journalKey(workflow.id, call);
+  async function run(asked: StepCall, workflow: CallingChain, watch: StepWatch): Promise<StepResult<unknown>> {
+    const known = Object.hasOwn(steps, asked.step) ? steps[asked.step] : undefined;
+    if (known === undefined) throw stepFailure('unsupported_step', `This worker has no step ${asked.step}.`);
+    const key = journalKey(workflow.id, asked);
+    const edit = await caller.reachingStore(() => readEdit(store, workflow.id, asked));
+    const edited = editCall(known, asked, edit);
+    const { step, call } = edited;
     const [chain, past] = await caller.reachingStore(() =>
       Promise.all([runningChain(store, call, workflow), pastAttempts(key, step, watch)]),
     );
@@ -92,7 +96,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
       // It may have come to be in the way while the call stood in Temporal's queue.
       const cause = await reachingStore(() => parkIfStopped(store, parkedCallOf(chain.id, call), waiting));
       if (cause !== undefined) throw givenBack(cause.text);
-      return observeStep(call, chain, () => runFor(chain, past, step, call, workflow.runId, watch));
+      return observeStep(call, chain, () => runFor(chain, past, edited, workflow.runId, watch));
     };
     return scopes.during(call, chain, run, {
       worker: dependencies.worker,
@@ -105,8 +109,7 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
   async function runFor(
     chain: ChainHead,
     past: PastAttempts,
-    step: AnyStep,
-    call: StepCall,
+    { step, call, editTurns }: EditedCall<StepCall>,
     runId: string,
     watch: StepWatch,
   ): Promise<StepResult<unknown>> {
@@ -116,11 +119,15 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
     }
     const attempts = past.attempts.filter(({ round }) => round === call.round);
     stopIfUsedUp(attempts, dependencies.lanes[laneOf(step)]);
-    const conversation = await caller.reachingStore(() => continued(chain, call));
+    const stored = await caller.reachingStore(() => continued(chain, call));
+    const conversation = editTurns === undefined ? stored : editTurns(stored);
     const prepared = await prepareCall(step, call, conversation, (addresses) =>
       caller.reachingStore(() => findBlobs(store, chain.tenant, addresses)),
     );
-    const context = { call, chain, runId, prepared, attempts, watch };
+    // A conversation whose beginning was edited is another one: it is kept anew, from its first turn on.
+    const added =
+      editTurns === undefined ? { parent: call.continues, turns: [] } : { parent: undefined, turns: conversation };
+    const context = { call, chain, runId, prepared, attempts, watch, added };
 
     const first = unusable(attempts, 'call') ?? (await askOnce(context));
     if ('result' in first) return first.result;
@@ -181,10 +188,12 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
       readonly prepared: PreparedCall;
       readonly attempts: readonly AttemptRow[];
       readonly watch: StepWatch;
+      /** The turns before this call that are to be kept with it, and what they go on from. */
+      readonly added: { readonly parent: string | undefined; readonly turns: readonly Turn[] };
     },
     repaired?: Unusable,
   ): Promise<{ readonly result: StepResult<unknown> } | Unusable> {
-    const { call, chain, prepared } = context;
+    const { chain, prepared, added } = context;
     const request =
       repaired === undefined ? prepared.request : repairRequest(prepared, repaired.answer, repaired.problem);
     const paid = await caller.call({ ...context, request, kind: repaired === undefined ? 'call' : 'repair' });
@@ -199,7 +208,11 @@ export function createStepRunner(dependencies: StepRunnerDependencies): StepRunn
       });
       return { answer: paid.response.text, problem: checked.error };
     }
-    const turns = encodeTurns(call.continues, [prepared.userTurn, textTurn('assistant', paid.response.text)]);
+    const turns = encodeTurns(added.parent, [
+      ...added.turns,
+      prepared.userTurn,
+      textTurn('assistant', paid.response.text),
+    ]);
     const result: StepResult<unknown> = { output: checked.value, conversation: turns.last };
     await paid.accept({ tenant: chain.tenant, turns: turns.bytes, result: JSON.stringify(result) });
     return { result };

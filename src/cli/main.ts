@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { EXIT } from '../contracts/errors.js';
 import { addCancelCommand } from './commands/cancel.js';
 import { addCompletionCommand } from './commands/completion.js';
+import { addDeadLettersCommand } from './commands/dead-letters.js';
 import { addDecideCommands } from './commands/decide.js';
 import { addDoctorCommand } from './commands/doctor.js';
 import { addListCommand } from './commands/list.js';
@@ -43,6 +44,7 @@ export function createProgram(): Command {
   addResultCommand(program);
   addReceiptsCommand(program);
   addDecideCommands(program);
+  addDeadLettersCommand(program);
   addCancelCommand(program);
   addPauseCommands(program);
   addScheduleCommand(program);

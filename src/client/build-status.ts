@@ -1,6 +1,6 @@
 import { type ChainState, isClosed } from '../contracts/chains.js';
 import { verdictsOf } from '../contracts/holds.js';
-import { isReasonCode, REASONS } from '../contracts/reasons.js';
+import { suggestedActionFor } from '../contracts/reasons.js';
 import type { ChainStatus, HoldStatus, StepState, StepStatus } from '../contracts/status.js';
 import type { AttemptRow } from '../store/attempts.js';
 import { type ChainRow, delayedUntil } from '../store/chains.js';
@@ -147,7 +147,6 @@ function queuedStep(name: string, call: number): StepStatus {
 }
 
 function holdStatus(hold: HoldRow): HoldStatus {
-  const suggestedAction = isReasonCode(hold.reason) ? REASONS[hold.reason].suggestedAction : 'Read the message.';
   const { id, kind, reason, step, message, proposal, deadline } = hold;
   return {
     id,
@@ -155,8 +154,8 @@ function holdStatus(hold: HoldRow): HoldStatus {
     reason,
     step,
     message,
-    suggestedAction,
-    verdicts: verdictsOf(kind),
+    suggestedAction: suggestedActionFor(hold),
+    verdicts: verdictsOf(hold),
     ...(proposal === null ? {} : { proposal: JSON.parse(proposal) as unknown }),
     ...(deadline === null ? {} : { deadline: deadline.toISOString() }),
   };

@@ -1,6 +1,6 @@
 import { isClosed } from '../contracts/chains.js';
 import { HoldfastError } from '../contracts/errors.js';
-import { type HoldVerdict, verdictsOf } from '../contracts/holds.js';
+import { type HoldDecision, verdictsOf } from '../contracts/holds.js';
 import type { ChainHead } from '../store/chains.js';
 import { type HoldRow, WITHDRAWN, wrongVerdict } from '../store/holds.js';
 
@@ -8,7 +8,7 @@ import { type HoldRow, WITHDRAWN, wrongVerdict } from '../store/holds.js';
 export function chooseHolds(
   row: ChainHead,
   all: readonly HoldRow[],
-  verdict: HoldVerdict,
+  { verdict, edit }: Pick<HoldDecision, 'verdict' | 'edit'>,
   holdId: string | undefined,
 ): readonly HoldRow[] {
   const named = all.find((hold) => hold.id === holdId);
@@ -18,7 +18,7 @@ export function chooseHolds(
   }
   // Also when the chain has gone on since, and ended: whoever comes second is told who was first.
   const settled = (hold: HoldRow) =>
-    hold.decided_at !== null && hold.verdict !== WITHDRAWN && verdictsOf(hold.kind).includes(verdict);
+    hold.decided_at !== null && hold.verdict !== WITHDRAWN && verdictsOf(hold).includes(verdict);
   const open = all.filter((hold) => hold.decided_at === null);
   const last = named ?? (verdict === 'retry' || open.length > 0 ? undefined : all.filter(settled).at(-1));
   if (last !== undefined && settled(last)) {
@@ -30,17 +30,21 @@ export function chooseHolds(
     throw new HoldfastError('NOT_HELD', `${row.id} is ${row.state}, not held.`, remedy);
   }
   if (named !== undefined) {
-    if (!verdictsOf(named.kind).includes(verdict)) throw wrongVerdict(named, verdict);
+    if (!verdictsOf(named).includes(verdict)) throw wrongVerdict(named, verdict);
     return [named];
   }
-  const fitting = open.filter(({ kind }) => verdictsOf(kind).includes(verdict));
+  const fitting = open.filter((hold) => verdictsOf(hold).includes(verdict));
   if (fitting[0] === undefined) {
     if (open[0] !== undefined) throw wrongVerdict(open[0], verdict);
     throw new HoldfastError('NOT_HELD', `${row.id} is ${row.state}, not held.`, `There is nothing to ${verdict}.`);
   }
-  if (verdict !== 'retry' && fitting.length > 1) {
+  if ((verdict !== 'retry' || edit !== undefined) && fitting.length > 1) {
     const ids = fitting.map(({ id }) => id).join(', ');
-    throw new HoldfastError('WRONG_DECISION', `${row.id} has ${fitting.length} open approvals.`, `Name one: ${ids}.`);
+    throw new HoldfastError(
+      'WRONG_DECISION',
+      `${row.id} has ${fitting.length} open ${fitting[0].kind === 'approval' ? 'approvals' : 'dead letters'}.`,
+      `Name one: ${ids}.`,
+    );
   }
   return fitting;
 }

@@ -1,8 +1,8 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { checkEdit } from '../contracts/approvals.js';
 import type { Attachment } from '../contracts/attachments.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { type ChainState, isClosed } from '../contracts/chains.js';
+import { checkBrought } from '../contracts/check-decision.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { flawOf, type HoldDecision, type HoldOutcome } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
@@ -36,6 +36,7 @@ import { buildStatus } from './build-status.js';
 import { ChainHandle, SubmittedChain } from './chain-handle.js';
 import { resultOf } from './chain-result.js';
 import { alreadyDecided, chooseHolds } from './choose-holds.js';
+import { DeadLetters } from './dead-letters.js';
 import { fetchHistory, type History } from './fetch-history.js';
 import { HeadWatch } from './head-watch.js';
 import { type ChainSummary, type ListOptions, listChains } from './list-chains.js';
@@ -86,11 +87,19 @@ const TEMPORAL_REST_MS = 5_000;
 export class HoldfastClient implements ChainOperations {
   /** Recurring chains. */
   readonly schedules: Schedules;
+  /** Steps that cannot go on until somebody decides. */
+  readonly deadLetters: DeadLetters;
   private readonly heads: HeadWatch;
   private schema: Promise<void> | undefined;
 
   constructor(private readonly options: HoldfastClientOptions) {
     this.schedules = new Schedules(options.temporal, options.app, options.limits);
+    this.deadLetters = new DeadLetters({
+      store: options.store,
+      query: (run) => this.query(run),
+      chain: (id) => this.chain(id),
+      decide: (id, decision, holdId) => this.decide(id, decision, holdId),
+    });
     this.heads = new HeadWatch((ids) => this.query(() => findChainNews(options.store, ids)));
   }
 
@@ -241,7 +250,7 @@ export class HoldfastClient implements ChainOperations {
   }
 
   /**
-   * Decides holds: one, or without `holdId` all open failures (`retry`) or the one open approval (`approve`, `reject`).
+   * Decides holds: one, or without `holdId` all open failures (`retry` without an edit) or the only open one that it fits.
    * The first decision counts; others are told which one it was, by `ALREADY_DECIDED`. Other branches go on undisturbed.
    */
   async decide(id: string, decision: HoldDecision, holdId?: string): Promise<DecideResult> {
@@ -249,7 +258,7 @@ export class HoldfastClient implements ChainOperations {
     const row = await this.chain(id);
     const { first_run_id: firstRunId } = row;
     const all = firstRunId === null ? [] : await this.query(() => listHolds(store, id, firstRunId));
-    const chosen = chooseHolds(row, all, decision.verdict, holdId);
+    const chosen = chooseHolds(row, all, decision, holdId);
     const valid = await this.checkedDecision(row, decision, chosen[0] as HoldRow);
     const holds: { id: string; outcome: HoldOutcome }[] = [];
     for (const hold of chosen) {
@@ -268,20 +277,21 @@ export class HoldfastClient implements ChainOperations {
     return { id, holds, ...(warning === undefined ? {} : { warning }) };
   }
 
-  /** An edit goes with an approval, and fits what the application says of its category. */
+  /** What a decision brings along fits what the application says of the step or category. */
   private async checkedDecision(row: ChainHead, decision: HoldDecision, hold: HoldRow): Promise<HoldDecision> {
     const flaw = flawOf(hold, decision);
     if (flaw !== undefined) throw new HoldfastError('WRONG_DECISION', flaw, 'Correct it; nothing was decided.');
     if (decision.edit === undefined) return decision;
-    const { chains, approvals = {} } = this.options.app;
-    if (!Object.hasOwn(approvals, hold.step) && !Object.hasOwn(chains, row.type)) {
+    const { chains, steps, approvals = {} } = this.options.app;
+    const isKnown = hold.kind === 'approval' ? Object.hasOwn(approvals, hold.step) : Object.hasOwn(steps, hold.step);
+    if (!isKnown && !Object.hasOwn(chains, row.type)) {
       throw new HoldfastError(
         'UNKNOWN_CHAIN',
         `There is no chain ${JSON.stringify(row.type)} in this application, so the edit cannot be checked.`,
         'Edit where the chain is registered: the command line reads holdfast.config.ts of the working directory.',
       );
     }
-    const checked = await checkEdit(approvals, hold.step, decision.edit);
+    const checked = await checkBrought({ steps, approvals }, hold, decision);
     if (checked.ok) return { ...decision, edit: checked.value };
     throw new HoldfastError('INVALID_INPUT', checked.error, 'Correct the named fields; nothing was decided.');
   }

@@ -58,6 +58,7 @@ const application = {
   steps: object,
   approvals: object.optional(),
   scopes: object.optional(),
+  reasons: object.optional(),
   workflowsPath: text,
 } satisfies Record<keyof Application, z.ZodType>;
 

@@ -1,7 +1,7 @@
 import type { ClosedState } from './chains.js';
 import type { HoldDecision, HoldOutcome, HoldRequest, SettledDecision } from './holds.js';
 import type { Priority } from './priority.js';
-import type { ReasonCode } from './reasons.js';
+import type { AnyReason, ReasonCode } from './reasons.js';
 import type { ScheduleMemo } from './schedules.js';
 import type { StepCallId, StepResult } from './steps.js';
 
@@ -29,6 +29,10 @@ export interface StepCall extends StepCallId, ChainRef {
   readonly round: number;
   /** Whether the chain has finished a step before: what has been begun is finished before something new begins. */
   readonly begun?: boolean;
+  /** How many of the decisions about it came with an edit. Absent in calls of version 0.2.0: none. */
+  readonly revision?: number;
+  /** The hold at which a person gave its result. */
+  readonly resolvedAt?: string;
 }
 
 /** A call as it is planned: what it says does not matter, and may be large. */
@@ -110,7 +114,7 @@ export interface ModelActivities {
 
 /** Details of the failure of a model activity that no retry will mend; the workflow makes a hold of it. */
 export interface StepFailureDetails {
-  readonly reason: ReasonCode;
+  readonly reason: AnyReason;
   readonly message: string;
 }
 

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { ApprovalRegistry } from './approvals.js';
+import type { OwnReasons } from './reasons.js';
 import type { ChainScopes, ScopeRegistry } from './scopes.js';
 import type { StepRegistry } from './steps.js';
 
@@ -13,6 +14,15 @@ export interface ChainDefinition<Input = unknown> {
   readonly steps: readonly string[];
   /** Limits that it takes before its function begins, and gives back at its end. Default: none. */
   readonly scopes?: ChainScopes<Input>;
+  /** What identical submissions without a key have to do with each other. Default: those in flight are one chain. */
+  readonly dedup?: ChainDedup;
+}
+
+export interface ChainDedup {
+  /** Whether a submission joins an identical one that is in flight. Default: true. */
+  readonly join?: boolean;
+  /** For so long after its end, in milliseconds, a completed chain answers for identical submissions. Default: not at all. */
+  readonly reuseForMs?: number;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a registry holds definitions of all inputs
@@ -26,6 +36,8 @@ export interface Application {
   readonly approvals?: ApprovalRegistry;
   /** Limits that steps and chains name. Default: none. */
   readonly scopes?: ScopeRegistry;
+  /** Reason codes of its own, for `StepError`. Default: none. */
+  readonly reasons?: OwnReasons;
   /** Absolute path of the module that exports the chains' workflow functions. */
   readonly workflowsPath: string;
 }

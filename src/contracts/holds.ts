@@ -1,29 +1,54 @@
-import type { ReasonCode } from './reasons.js';
+import type { Lane } from './lanes.js';
+import type { Priority } from './priority.js';
+import type { AnyReason } from './reasons.js';
 
 /** Why a person must decide: a step cannot go on (`failure`, a dead letter), or a chain asked for a yes (`approval`). */
 export type HoldKind = 'failure' | 'approval';
 
 /** What a person can decide about a hold. Cancelling a chain is Temporal's own cancellation and needs no decision. */
-export type HoldVerdict = 'retry' | 'approve' | 'reject';
+export type HoldVerdict = 'retry' | 'resolve' | 'skip' | 'approve' | 'reject';
 
-const VERDICTS: Readonly<Record<HoldKind, readonly HoldVerdict[]>> = {
-  failure: ['retry'],
-  approval: ['approve', 'reject'],
-};
+/** What the verdicts of a hold depend on. */
+export interface DecidableHold {
+  readonly kind: HoldKind;
+  /** Whether the chain can go on without the step. */
+  readonly skippable?: boolean;
+}
 
-/** The verdicts that a hold of this kind can be given. */
-export function verdictsOf(kind: HoldKind): readonly HoldVerdict[] {
-  return VERDICTS[kind];
+/** The verdicts that a hold can be given. */
+export function verdictsOf({ kind, skippable }: DecidableHold): readonly HoldVerdict[] {
+  if (kind === 'approval') return ['approve', 'reject'];
+  return skippable ? ['retry', 'resolve', 'skip'] : ['retry', 'resolve'];
 }
 
 export interface HoldDecision {
   readonly verdict: HoldVerdict;
   /** Who decided: a name, an address, a program. {@link DEADLINE} when nobody did in time. */
   readonly by: string;
-  /** Why, in words. */
+  /** Why, in words. Needed where the decision takes the place of the model or of the chain's author. */
   readonly note?: string;
-  /** With `approve`: what is approved in place of the proposal. */
+  /**
+   * With `approve`: what is approved in place of the proposal. With `retry`: a {@link StepEdit}, a stored revision of the
+   * call. With `resolve`: the result of the step.
+   */
   readonly edit?: unknown;
+}
+
+/** Changes to one call of a step; what is not stated stays. Later ones of the same call add to earlier ones. */
+export interface StepEdit {
+  /** In place of the step's input. */
+  readonly input?: unknown;
+  /** In place of the text that the step's prompt function makes of the input. */
+  readonly prompt?: string;
+  readonly system?: string;
+  readonly model?: string;
+  readonly maxTokens?: number;
+  readonly lane?: Lane;
+  readonly priority?: Priority;
+  /** So many of the oldest turns of the conversation are left out. */
+  readonly dropTurns?: number;
+  /** In place of the whole conversation before this call. */
+  readonly summary?: string;
 }
 
 /** Who decides an approval when its deadline passes; nobody else may go by this name. */
@@ -33,20 +58,29 @@ export const DEADLINE = 'deadline';
  * What is wrong with a decision about a hold, as a sentence; undefined when it can be given. Looks at everything, because
  * an update or a signal may bring anything.
  */
-export function flawOf(
-  hold: { readonly id: string; readonly kind: HoldKind },
-  decision: HoldDecision,
-): string | undefined {
+export function flawOf(hold: { readonly id: string } & DecidableHold, decision: HoldDecision): string | undefined {
   const { verdict, by, note, edit } = decision;
-  const allowed = verdictsOf(hold.kind);
+  const allowed = verdictsOf(hold);
   if (!allowed.includes(verdict)) {
-    const kind = hold.kind === 'approval' ? 'an approval' : 'a failure';
-    return `Hold ${hold.id} is ${kind} and takes ${allowed.join(' or ')}, not ${JSON.stringify(verdict)}.`;
+    return `Hold ${hold.id} is ${kindOf(hold)} and takes ${allowed.join(' or ')}, not ${JSON.stringify(verdict)}.`;
   }
   if (typeof by !== 'string' || by === '') return 'A decision says who decided, in `by`.';
   if (by === DEADLINE) return `${JSON.stringify(DEADLINE)} is who decides when nobody does; decide under another name.`;
   if (note !== undefined && typeof note !== 'string') return 'The note of a decision is a text.';
-  return edit !== undefined && verdict !== 'approve' ? `An edit goes with approve, not with ${verdict}.` : undefined;
+  const takesReason = verdict === 'resolve' || verdict === 'skip' || (verdict === 'retry' && edit !== undefined);
+  if (takesReason && (note === undefined || note.trim() === '')) {
+    return `To ${verdict === 'retry' ? 'retry with an edit' : verdict} needs a reason, in \`note\`.`;
+  }
+  if (verdict === 'resolve') return edit === undefined ? 'To resolve a step needs its result, in `edit`.' : undefined;
+  return edit !== undefined && verdict !== 'approve' && verdict !== 'retry'
+    ? `An edit goes with approve, retry or resolve, not with ${verdict}.`
+    : undefined;
+}
+
+/** What a hold is, for people. */
+export function kindOf({ kind, skippable }: DecidableHold): string {
+  if (kind === 'approval') return 'an approval';
+  return skippable ? 'a failure' : 'a failure that cannot be skipped';
 }
 
 /** A decision that stands, with its time (ISO 8601). */
@@ -58,11 +92,16 @@ export interface SettledDecision extends HoldDecision {
 export interface HoldRequest {
   readonly holdId: string;
   readonly kind: HoldKind;
-  readonly reason: ReasonCode;
+  readonly reason: AnyReason;
   /** The step that failed; of an approval its category. */
   readonly step: string;
   readonly call: number;
   readonly message: string;
+  /** Of a failure: the step's input, and the conversation that it continues. */
+  readonly input?: unknown;
+  readonly continues?: string;
+  /** Whether the chain can go on without the step. */
+  readonly skippable?: boolean;
   /** What is to be approved. */
   readonly proposal?: unknown;
   /** When it is decided without a person (ISO 8601), and how. */

@@ -116,6 +116,36 @@ export const REASONS = {
     meaning: 'The chain asks a person to approve, edit or reject what it proposes.',
     suggestedAction: 'Read the proposal; approve or reject it, before its deadline if it has one.',
   },
+  missing_field: {
+    permanence: 'permanent',
+    meaning: 'The step needs a field that its input does not have.',
+    suggestedAction: 'Supply the field by an edit of the input, or correct the chain that left it out.',
+  },
+  invalid_account_state: {
+    permanence: 'permanent',
+    meaning: 'What the step is about is in a state that forbids it: closed, locked, not yet verified.',
+    suggestedAction: 'Mend the state where it is kept, then retry; or cancel the chain.',
+  },
+  policy_violation: {
+    permanence: 'permanent',
+    meaning: 'A rule of the application forbids the step.',
+    suggestedAction: 'Read which rule; ask who may allow it, then resolve, edit or cancel.',
+  },
+  unsupported_action: {
+    permanence: 'permanent',
+    meaning: 'The application does not support what the step asks for.',
+    suggestedAction: 'Deploy a version that does, then retry; or resolve by hand.',
+  },
+  budget_exhausted: {
+    permanence: 'permanent',
+    meaning: 'The budget that the work belongs to is used up.',
+    suggestedAction: 'Raise the budget, then retry.',
+  },
+  outcome_unknown: {
+    permanence: 'permanent',
+    meaning: 'Something was done outside, and nobody knows whether it took effect.',
+    suggestedAction: 'Look there; resolve with what is found, and retry only if it did not take effect.',
+  },
   unsupported_step: {
     permanence: 'permanent',
     meaning: 'The worker knows no step of this name.',
@@ -125,6 +155,49 @@ export const REASONS = {
 
 export type ReasonCode = keyof typeof REASONS;
 
+/** Reason codes of an application's own, beside those of the registry. */
+export type OwnReasons = Readonly<Record<string, Omit<Reason, 'permanence'>>>;
+
+/** A code of the registry or of the application. */
+export type AnyReason = ReasonCode | (string & {});
+
+/**
+ * Thrown by a step's prompt function that cannot go on with its input: the step is held for that reason, unpaid. The code
+ * is one of the registry or of the application's `reasons`.
+ */
+export class StepError extends Error {
+  override readonly name = 'StepError';
+
+  constructor(
+    readonly reason: AnyReason,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const CODE = /^[a-z][a-z0-9_]{0,63}$/;
+
+/** What is wrong with an application's own reasons, as a sentence; undefined when nothing is. */
+export function flawOfReasons(reasons: OwnReasons): string | undefined {
+  for (const [code, reason] of Object.entries(reasons)) {
+    if (!CODE.test(code)) return `The reason code ${JSON.stringify(code)} is not of the form a_code_like_this.`;
+    if (isReasonCode(code)) return `The reason code ${code} is one of Holdfast's own.`;
+    if (!reason?.meaning || !reason.suggestedAction)
+      return `The reason code ${code} lacks its meaning or suggestedAction.`;
+  }
+  return undefined;
+}
+
 export function isReasonCode(value: unknown): value is ReasonCode {
   return typeof value === 'string' && Object.hasOwn(REASONS, value);
+}
+
+/** What a person should do about a hold: what was kept with it, or what the registry says of its reason. */
+export function suggestedActionFor(hold: {
+  readonly reason: string;
+  readonly suggested_action: string | null;
+}): string {
+  if (hold.suggested_action !== null) return hold.suggested_action;
+  return isReasonCode(hold.reason) ? REASONS[hold.reason].suggestedAction : 'Read the message.';
 }

@@ -47,17 +47,19 @@ export interface StepResult<Output> {
   readonly conversation: string;
 }
 
-export interface StepOptions {
+export interface StepOptions<Output = unknown> {
   /** Default: the chain's. */
   readonly priority?: Priority;
   /** The result of the step whose conversation this one continues. Parallel steps may continue the same one. */
   readonly continues?: { readonly conversation: string };
+  /** The output that the chain goes on with when a person skips the step. Default: it cannot be skipped. */
+  readonly ifSkipped?: Output;
 }
 
 /** What `proxySteps` gives for a registry: each step as an async function. */
 export type StepProxies<Registry extends StepRegistry> = {
   readonly [Name in keyof Registry]: Registry[Name] extends StepDefinition<infer Input, infer Output>
-    ? (input: Input, options?: StepOptions) => Promise<StepResult<Output>>
+    ? (input: Input, options?: StepOptions<Output>) => Promise<StepResult<Output>>
     : never;
 };
 

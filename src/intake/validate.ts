@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Application, ChainDefinition } from '../contracts/chain-definition.js';
+import type { Application, ChainDedup, ChainDefinition } from '../contracts/chain-definition.js';
 import { DEFAULT_TENANT, MAX_TENANT_BYTES } from '../contracts/chains.js';
 import { checkScopes } from '../contracts/check-scopes.js';
 import { HoldfastError } from '../contracts/errors.js';
@@ -65,7 +65,22 @@ export function validateSubmission(submission: Submission, app: Application, lim
     ...(scopes.length === 0 ? {} : { scopes }),
     ...(title === undefined ? {} : { title: title.slice(0, 200) }),
     ...(startAt === undefined ? {} : { startAt }),
+    ...checkedDedup(submission.chain, definition.dedup),
   };
+}
+
+/** A declaration that makes no sense is the author's; whoever submits is told so. */
+function checkedDedup(
+  chain: string,
+  { join = true, reuseForMs }: ChainDedup = {},
+): Pick<NewChain, 'join' | 'reuseForMs'> {
+  if (reuseForMs === undefined) return { join };
+  if (Number.isSafeInteger(reuseForMs) && reuseForMs > 0) return { join, reuseForMs };
+  throw new HoldfastError(
+    'BAD_CONFIGURATION',
+    `${chain} reuses results for ${reuseForMs} ms.`,
+    'Let dedup.reuseForMs be a whole number above 0, or leave it out.',
+  );
 }
 
 function invalid(message: string, remedy: string): HoldfastError {

@@ -12,6 +12,7 @@ import { listQuotaGroups } from '../store/quota-stats.js';
 import { answerError, refuse } from './answer-error.js';
 import { chainRoutes } from './chain-routes.js';
 import { codecRoutes } from './codec-routes.js';
+import { deadLetterRoutes } from './dead-letter-routes.js';
 import { refuseForeignPages, requireLoopbackName, requireToken } from './guard.js';
 import { checkHealth } from './health.js';
 import { pauseRoutes } from './pause-routes.js';
@@ -78,6 +79,7 @@ export function createApi(options: ApiOptions): Hono {
   app.route('/codec', codecRoutes(options));
   app.use('/v1/*', requireToken(token), refuseForeignPages);
   app.route('/v1/chains', chainRoutes(client));
+  app.route('/v1/dead-letters', deadLetterRoutes(client));
   app.route('/v1/pauses', pauseRoutes(client));
   app.get('/v1/stats', async (c) => {
     const since = c.req.query('since');

@@ -1,4 +1,5 @@
 import { type Insertable, type Selectable, sql } from 'kysely';
+import type { Lane } from '../contracts/lanes.js';
 import type { TokenUsage } from '../contracts/models.js';
 import type { ReasonCode } from '../contracts/reasons.js';
 import { insertBlobs } from './blobs.js';
@@ -234,6 +235,62 @@ export async function recordReuse({ db }: Store, success: AttemptRow, runId: str
     .execute();
 }
 
+/** Writes the result that a person gave for a call, with the turns it adds, at least one: both or none. */
+export async function recordResolution(
+  { db }: Store,
+  key: JournalKey,
+  resolution: {
+    readonly tenant: string;
+    readonly runId: string;
+    readonly call: number;
+    readonly round: number;
+    readonly model: string;
+    readonly lane: Lane;
+    readonly quotaGroup: string;
+    readonly promptHash: string;
+    readonly turns: readonly Buffer[];
+    /** JSON. */
+    readonly result: string;
+  },
+): Promise<void> {
+  await db
+    .with('turn', (cte) => insertBlobs(cte, resolution.tenant, resolution.turns))
+    .insertInto('attempt')
+    .values({
+      chain_id: key.chainId,
+      tenant: resolution.tenant,
+      first_run_id: key.firstRunId,
+      run_id: resolution.runId,
+      step: key.step,
+      input_hash: key.inputHash,
+      occurrence: key.occurrence,
+      revision: key.revision,
+      call: resolution.call,
+      round: resolution.round,
+      kind: 'resolve',
+      state: 'succeeded',
+      spent: false,
+      worker: null,
+      model: resolution.model,
+      lane: resolution.lane,
+      quota_group: resolution.quotaGroup,
+      prompt_hash: resolution.promptHash,
+      request_id: null,
+      reason: null,
+      message: null,
+      input_tokens: 0,
+      output_tokens: 0,
+      cache_read_tokens: 0,
+      cache_write_5m_tokens: 0,
+      cache_write_1h_tokens: 0,
+      cost_micro_usd: 0,
+      answer: null,
+      result: resolution.result,
+      finished_at: new Date(),
+    })
+    .execute();
+}
+
 /** How many of the latest attempts are looked at for {@link latestOutputs}. */
 const LATEST = 5_000;
 
@@ -253,7 +310,7 @@ export async function latestOutputs({ db }: Store): Promise<{ model: string; ste
       ),
     )
     .where('state', '=', 'succeeded')
-    .where('kind', '<>', 'reuse')
+    .where('kind', 'not in', ['reuse', 'resolve'])
     .orderBy('id')
     .execute();
 }

@@ -29,11 +29,15 @@ export interface NewChain {
   readonly scopes?: readonly ScopeKey[];
   /** When it is to start. Default: at once. */
   readonly startAt?: Date;
+  /** Whether it joins, and lets itself be joined by, identical content in flight. Default: true. */
+  readonly join?: boolean;
+  /** For so long after its end identical content is answered with it, in milliseconds. Default: not at all. */
+  readonly reuseForMs?: number;
 }
 
 /**
  * Writes the row of a new chain, or finds the one that it duplicates: the same key at any time, or, without a key,
- * identical content in flight. Two at once get one row. Throws `KEY_CONFLICT` for a key that another input has used.
+ * identical content in flight or, where that is declared, completed not long ago. Two at once get one row. Throws `KEY_CONFLICT` for a key that another input has used.
  */
 export async function insertChain({ db }: Store, chain: NewChain): Promise<InsertedChain> {
   const { scopes } = chain;
@@ -66,14 +70,29 @@ async function insertRow(db: Store['db'], chain: NewChain): Promise<InsertedChai
     trace_parent: chain.traceParent ?? null,
     scoped: chain.scopes !== undefined,
     start_at: chain.startAt ?? null,
+    reuse_ms: chain.reuseForMs ?? null,
     state: 'queued' as const,
   };
+  const { join = true } = chain;
   const same = db.selectFrom('chain').selectAll().where('tenant', '=', chain.tenant).where('type', '=', chain.type);
+  if (chain.key === undefined && chain.startAt === undefined && chain.reuseForMs !== undefined) {
+    const done = await same
+      .where('content_hash', '=', chain.contentHash)
+      .where('reuse_ms', 'is not', null)
+      .where('state', '=', 'completed')
+      .where('pruned_at', 'is', null)
+      // The shorter of both times: nobody is answered with what is older than either of them wanted.
+      .where('closed_at', '>', sql<Date>`now() - least(reuse_ms, ${chain.reuseForMs}) * interval '1 millisecond'`)
+      .orderBy('closed_at', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    if (done !== undefined) return { row: done, duplicate: true };
+  }
   // Each turn either writes or finds; another one is needed only when what stood in the way closes in between.
   for (;;) {
     const inserted = await db
       .insertInto('chain')
-      .values({ ...values, content_slot: true })
+      .values({ ...values, content_slot: join })
       .onConflict((conflict) => conflict.doNothing())
       .returningAll()
       .executeTakeFirst();
@@ -115,7 +134,7 @@ export function findChain({ db }: Store, id: string): Promise<ChainRow | undefin
 }
 
 /** A chain without its input and output, which may be large: for what is asked often. */
-export type ChainHead = Omit<ChainRow, 'input' | 'output' | 'pruned_at' | 'scoped'>;
+export type ChainHead = Omit<ChainRow, 'input' | 'output' | 'pruned_at' | 'scoped' | 'reuse_ms'>;
 
 const HEAD = [
   'id',

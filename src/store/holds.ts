@@ -6,7 +6,9 @@ import {
   type HoldOutcome,
   type HoldRequest,
   type HoldVerdict,
+  kindOf,
   type SettledDecision,
+  type StepEdit,
   verdictsOf,
 } from '../contracts/holds.js';
 import { type Store, storable } from './database.js';
@@ -38,7 +40,11 @@ function settled(row: HoldRow): SettledDecision | null {
  * Opens a hold and marks its chain as held; the chain gives up its content slot. Returns the decision when the hold was
  * decided before (after a reset, or when the answer to the first call was lost), null while it is open.
  */
-export async function openHold({ db }: Store, scope: HoldScope, hold: HoldRequest): Promise<SettledDecision | null> {
+export async function openHold(
+  { db }: Store,
+  scope: HoldScope,
+  hold: HoldRequest & { readonly model?: string | null; readonly suggestedAction?: string },
+): Promise<SettledDecision | null> {
   const timing = {
     deadline: hold.deadline === undefined ? null : new Date(hold.deadline),
     on_timeout: hold.onTimeout ?? null,
@@ -57,6 +63,11 @@ export async function openHold({ db }: Store, scope: HoldScope, hold: HoldReques
         call: hold.call,
         message: storable(hold.message),
         proposal: hold.proposal === undefined ? null : JSON.stringify(hold.proposal),
+        model: hold.model ?? null,
+        suggested_action: hold.suggestedAction ?? null,
+        input: hold.input === undefined ? null : JSON.stringify(hold.input),
+        continues: hold.continues ?? null,
+        skippable: hold.skippable ?? false,
         ...timing,
       })
       .onConflict((conflict) => conflict.doNothing())
@@ -123,7 +134,7 @@ export async function decideHold(
       .where('id', '=', holdId)
       .executeTakeFirst();
     if (row === undefined) return null;
-    if (!verdictsOf(row.kind).includes(decision.verdict)) throw wrongVerdict(row, decision.verdict);
+    if (!verdictsOf(row).includes(decision.verdict)) throw wrongVerdict(row, decision.verdict);
     // Withdrawn with the end of its chain, which has been reset to a point after the hold was opened: it is open again.
     const reopened = row.verdict === WITHDRAWN && chain?.closed_at === null;
     const earlier = reopened ? null : settled(row);
@@ -169,11 +180,11 @@ export async function decideHold(
 }
 
 /** The error for a verdict that holds of this kind cannot be given. */
-export function wrongVerdict({ id, kind }: Pick<HoldRow, 'id' | 'kind'>, verdict: string): HoldfastError {
-  const allowed = verdictsOf(kind).join(' or ');
+export function wrongVerdict(hold: Pick<HoldRow, 'id' | 'kind' | 'skippable'>, verdict: string): HoldfastError {
+  const allowed = verdictsOf(hold).join(' or ');
   return new HoldfastError(
     'WRONG_DECISION',
-    `Hold ${id} is ${kind === 'approval' ? 'an approval' : 'a failure'} and takes no ${JSON.stringify(verdict)}.`,
+    `Hold ${hold.id} is ${kindOf(hold)} and takes no ${JSON.stringify(verdict)}.`,
     `Decide: ${allowed}.`,
   );
 }
@@ -187,6 +198,27 @@ export function findHold({ db }: Store, scope: HoldScope, holdId: string): Promi
     .where('first_run_id', '=', scope.firstRunId)
     .where('id', '=', holdId)
     .executeTakeFirst();
+}
+
+/** The edits with which a call was sent on its way again, oldest first. */
+export async function listStepEdits(
+  { db }: Store,
+  { chainId, firstRunId }: HoldScope,
+  { step, call }: { readonly step: string; readonly call: number },
+): Promise<StepEdit[]> {
+  const rows = await db
+    .selectFrom('hold')
+    .select('edit')
+    .where('chain_id', '=', chainId)
+    .where('first_run_id', '=', firstRunId)
+    .where('kind', '=', 'failure')
+    .where('step', '=', step)
+    .where('call', '=', call)
+    .where('verdict', '=', 'retry')
+    .where('edit', 'is not', null)
+    .orderBy('opened_at')
+    .execute();
+  return rows.map(({ edit }) => JSON.parse(edit as string) as StepEdit);
 }
 
 /** The decision about a hold, or null while there is none. */

@@ -12,6 +12,8 @@ import * as parked from './migrations/0008-parked.js';
 import * as scopes from './migrations/0009-scopes.js';
 import * as laterAndFigures from './migrations/0010-later-and-figures.js';
 import * as begunFirst from './migrations/0011-begun-first.js';
+import * as deadLetters from './migrations/0012-dead-letters.js';
+import * as circuit from './migrations/0013-circuit.js';
 
 export const MIGRATIONS = {
   '0001-four-records': fourRecords,
@@ -25,6 +27,8 @@ export const MIGRATIONS = {
   '0009-scopes': scopes,
   '0010-later-and-figures': laterAndFigures,
   '0011-begun-first': begunFirst,
+  '0012-dead-letters': deadLetters,
+  '0013-circuit': circuit,
 };
 
 /**

@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import type { Generated, GeneratedAlways } from 'kysely';
 import type { ChainState } from '../contracts/chains.js';
 import type { HoldKind, HoldVerdict } from '../contracts/holds.js';
 import type { Lane } from '../contracts/lanes.js';
@@ -11,6 +11,8 @@ export interface Database {
   attempt: AttemptTable;
   blob: BlobTable;
   hold: HoldTable;
+  hold_note: HoldNoteTable;
+  circuit: CircuitTable;
   change: ChangeTable;
   pause: PauseTable;
   parked: ParkedTable;
@@ -55,12 +57,17 @@ export interface ChainTable {
   trace_parent: string | null;
   /** Whether its workflow claims scopes before the chain's function begins. */
   scoped: Generated<boolean>;
+  /** For so long after its end it answers for identical submissions, in milliseconds; null: not at all. */
+  reuse_ms: number | null;
   /** When it is to start; null for one that starts at once. Until then it is queued, and its workflow waits in Temporal. */
   start_at: Generated<Date | null>;
 }
 
-/** `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered. */
-export type AttemptKind = 'call' | 'repair' | 'reuse';
+/**
+ * `call`: the model is asked; `repair`: it is shown why its answer did not fit; `reuse`: the journal answered; `resolve`: a
+ * person answered.
+ */
+export type AttemptKind = 'call' | 'repair' | 'reuse' | 'resolve';
 
 /** `interrupted`: its worker died while it was open, so that nobody knows whether it was paid. */
 export type AttemptState = 'open' | 'succeeded' | 'failed' | 'interrupted' | 'cancelled';
@@ -144,6 +151,43 @@ export interface HoldTable {
   /** Which decision it was that counted, so that one whose answer was lost is known again; null for the client's. */
   decision_id: string | null;
   note: string | null;
+  /** The model that was to answer; null for approvals, and where no worker knew. */
+  model: string | null;
+  /** What to do about a reason of the application's own; null for those of the registry. */
+  suggested_action: string | null;
+  /** JSON of the step's input, and the conversation that it continues; null for approvals. */
+  input: string | null;
+  continues: string | null;
+  /** Whether the chain can go on without the step. */
+  skippable: Generated<boolean>;
+  /** Who looks after it. */
+  assignee: string | null;
+  /** Its message without what differs between two failures of one cause; and all that have it, their step and reason. */
+  pattern: GeneratedAlways<string>;
+  cluster: GeneratedAlways<string>;
+}
+
+/** What a person wrote about a hold. */
+export interface HoldNoteTable {
+  id: Generated<number>;
+  chain_id: string;
+  first_run_id: string;
+  hold_id: string;
+  written_at: Generated<Date>;
+  written_by: string;
+  text: string;
+}
+
+/** A step and model whose calls fail permanently. */
+export interface CircuitTable {
+  step: string;
+  model: string;
+  reason: string;
+  message: string;
+  opened_at: Generated<Date>;
+  /** The call that is let through, and when the last one was; null: none is. */
+  probe: string | null;
+  probed_at: Generated<Date>;
 }
 
 /** A state that a chain entered. Written by a trigger alone. */

@@ -12,7 +12,7 @@ import type { WorkerSettings } from './worker.js';
 
 /** What the plugin needs of a worker's settings; give it the same object as `startWorker`. */
 export type HoldfastPluginOptions = Pick<WorkerSettings, 'databaseUrl' | 'routing'> & {
-  readonly app: Pick<WorkerSettings['app'], 'steps' | 'approvals' | 'scopes'> &
+  readonly app: Pick<WorkerSettings['app'], 'steps' | 'approvals' | 'scopes' | 'reasons'> &
     Partial<Pick<WorkerSettings['app'], 'chains'>>;
 };
 
@@ -68,6 +68,7 @@ export function holdfastPlugin({ databaseUrl, app, routing }: HoldfastPluginOpti
         ...(app.chains && { chains: app.chains }),
         ...(app.scopes && { scopes: app.scopes }),
         ...(app.approvals && { approvals: app.approvals }),
+        ...(app.reasons && { reasons: app.reasons }),
       });
       return { ...options, dataConverter, activities: { ...options.activities, ...engine } };
     },

@@ -12,6 +12,7 @@ import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
 import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, lowTaskQueue, modelTaskQueue } from '../contracts/queues.js';
 import type { QuotaLimits } from '../contracts/quotas.js';
+import { flawOfReasons } from '../contracts/reasons.js';
 import { temporalUnreachable } from '../intake/temporal-unreachable.js';
 import { schemaForModel } from '../models/parse-output.js';
 import { latestOutputs } from '../store/attempts.js';
@@ -81,6 +82,8 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
   const { temporal, databaseUrl, app, routing, lanes, log } = settings;
   checkSteps(app, settings.maxOutputTokensOf);
   checkScopes(app);
+  const flaw = flawOfReasons(app.reasons ?? {});
+  if (flaw !== undefined) throw new HoldfastError('BAD_CONFIGURATION', flaw, 'Correct the reasons of the application.');
   const closing: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
     for (const step of closing.reverse())
@@ -108,6 +111,7 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
       routing,
       ...(app.scopes && { scopes: app.scopes }),
       ...(app.approvals && { approvals: app.approvals }),
+      ...(app.reasons && { reasons: app.reasons }),
     });
     const shared: Pick<WorkerOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'> & object = {
       connection: native,

@@ -88,7 +88,7 @@ export function validateDecision(input: DecideHoldInput): void {
     const open = [...engineState.openHolds.keys()].join(', ') || 'none';
     throw ApplicationFailure.nonRetryable(`No open hold ${input.holdId}; open holds: ${open}.`, 'HoldNotFound');
   }
-  const flaw = flawOf({ id: input.holdId, kind: hold.request.kind }, input);
+  const flaw = flawOf({ id: input.holdId, ...hold.request }, input);
   if (flaw !== undefined) throw ApplicationFailure.nonRetryable(flaw, 'BadDecision');
 }
 
@@ -138,14 +138,14 @@ function holdsMeantBy(input: DecideSignalInput | undefined): OpenHold[] {
   if (input?.holdId !== undefined) return undecided.filter(({ request }) => request.holdId === input.holdId);
   const verdict = input?.verdict;
   if (verdict === undefined) return undecided;
-  const fitting = undecided.filter(({ request }) => verdictsOf(request.kind).includes(verdict));
+  const fitting = undecided.filter(({ request }) => verdictsOf(request).includes(verdict));
   if (verdict === 'retry' || fitting.length <= 1) return fitting;
   log.warn(`A signal says ${verdict} and names no hold, but ${fitting.length} approvals are open: it is for none.`);
   return [];
 }
 
 async function takeSignal(hold: OpenHold, input: DecideSignalInput | undefined): Promise<void> {
-  const { holdId, kind } = hold.request;
+  const { holdId } = hold.request;
   if (input?.verdict !== undefined) {
     const { verdict, by = 'a signal', note, edit } = input;
     const decision = {
@@ -154,7 +154,7 @@ async function takeSignal(hold: OpenHold, input: DecideSignalInput | undefined):
       ...(note === undefined ? {} : { note }),
       ...(edit === undefined ? {} : { edit }),
     };
-    const flaw = flawOf({ id: holdId, kind }, decision);
+    const flaw = flawOf({ id: holdId, ...hold.request }, decision);
     if (flaw === undefined) await decideHold({ holdId, ...decision });
     else log.warn(`A signal decides nothing: ${flaw}`);
     return;

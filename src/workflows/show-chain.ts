@@ -52,10 +52,13 @@ function idleBecause(held: number, parked: number): string {
   return parked > 0 ? 'is parked' : 'no step is open';
 }
 
-function holdDetails({ holdId, kind, step, reason, message, deadline }: HoldRequest): string {
+function holdDetails(request: HoldRequest): string {
+  const { holdId, kind, step, reason, message, deadline } = request;
   const { workflowId } = workflowInfo();
-  const ways = verdictsOf(kind).map((verdict) => `- \`holdfast ${verdict} ${workflowId} --hold ${holdId}\``);
-  const signal = JSON.stringify({ holdId, verdict: verdictsOf(kind)[0], by: 'your name' });
+  const verdicts = verdictsOf(request);
+  const command = kind === 'failure' ? 'holdfast dead-letters' : 'holdfast';
+  const ways = verdicts.map((verdict) => `- \`${command} ${verdict} ${workflowId} --hold ${holdId}\``);
+  const signal = JSON.stringify({ holdId, verdict: verdicts[0], by: 'your name' });
   return [
     `**Held at ${step}** (${holdId}, ${reason}): ${message}`,
     ...(deadline === undefined ? [] : [`The chain decides by itself at ${deadline}.`]),

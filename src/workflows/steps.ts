@@ -43,7 +43,8 @@ export function proxySteps<Registry extends StepRegistry>(): StepProxies<Registr
 }
 
 async function runStep(step: string, input: unknown, options: StepOptions = {}): Promise<StepResult<unknown>> {
-  const continues = options.continues?.conversation;
+  // Empty: that of a step that was skipped at the beginning of a conversation.
+  const continues = options.continues?.conversation || undefined;
   // Named at once, in the order of the calls in the code, before anything is awaited.
   const json = JSON.stringify([engineState.generation, continues ?? null, input]);
   const inputHash = bytesToHex(sha256(utf8ToBytes(json)));
@@ -56,6 +57,8 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
   // All in one function: another await between the activity and the chain would let branches that go on in the same
   // workflow task give their commands in another order than open chains have in their histories.
   try {
+    let revision = 0;
+    let resolvedAt: string | undefined;
     for (let round = 0; ; ) {
       // Counted before the store is asked: a wake that comes while it answers must not be lost.
       const wakes = engineState.wakes;
@@ -70,6 +73,8 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
         inputLength: json.length,
         ...(continues === undefined ? {} : { continues }),
         ...(options.priority === undefined ? {} : { priority: options.priority }),
+        ...(revision === 0 ? {} : { revision }),
+        ...(resolvedAt === undefined ? {} : { resolvedAt }),
       });
       if ('result' in outcome) {
         take(engineState.finishedSteps, step);
@@ -85,7 +90,24 @@ async function runStep(step: string, input: unknown, options: StepOptions = {}):
         continue;
       }
       const { reason, message } = outcome.failure;
-      await waitAtHold({ holdId: holdIdOf(step, call, round), kind: 'failure', reason, step, call, message });
+      const holdId = holdIdOf(step, call, round);
+      const { verdict, edit } = await waitAtHold({
+        holdId,
+        kind: 'failure',
+        reason,
+        step,
+        call,
+        message,
+        input,
+        ...(continues === undefined ? {} : { continues }),
+        ...('ifSkipped' in options ? { skippable: true } : {}),
+      });
+      if (verdict === 'skip') {
+        take(engineState.finishedSteps, step);
+        return { output: options.ifSkipped, conversation: continues ?? '' };
+      }
+      if (verdict === 'resolve') resolvedAt = holdId;
+      else if (edit !== undefined) revision += 1;
       round += 1;
     }
   } finally {

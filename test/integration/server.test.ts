@@ -252,6 +252,40 @@ describe('chains', () => {
   });
 });
 
+describe('dead letters', () => {
+  test('are listed, grouped, shown and annotated', async () => {
+    const server = await serve();
+    const id = await held(server, { kind: 'failure', step: 'over http', input: { text: 'a' }, model: 'm' });
+    const listed = await call(server, 'GET', '/v1/dead-letters?step=over%20http&limit=5');
+    expect(listed).toMatchObject({ status: 200, body: { total: 1, deadLetters: [{ id, hold: 's-1', model: 'm' }] } });
+    expect((await call(server, 'GET', '/v1/dead-letters/clusters?step=over%20http')).body).toMatchObject({
+      clusters: [{ count: 1, reason: 'refusal', sample: { id, hold: 's-1', message: 'no' } }],
+    });
+    const path = `/v1/dead-letters/${id}`;
+    expect(await call(server, 'POST', `${path}/notes`, { by: 'ann', text: 'seen' })).toMatchObject({ status: 201 });
+    expect(await call(server, 'PUT', `${path}/assignee`, { assignee: 'bob' })).toMatchObject({
+      body: { assignee: 'bob' },
+    });
+    expect((await call(server, 'GET', '/v1/dead-letters?assignee=bob')).body).toMatchObject({ total: 1 });
+    expect(await call(server, 'GET', `${path}?hold=s-1`)).toMatchObject({
+      status: 200,
+      body: { stepInput: { text: 'a' }, notes: [{ by: 'ann', text: 'seen' }], verdicts: ['retry', 'resolve'] },
+    });
+  });
+
+  test.each([
+    ['GET', '?colour=red', 400, 'INVALID_INPUT'],
+    ['GET', '?limit=many', 400, 'INVALID_INPUT'],
+    ['GET', '/clusters?since=soon', 400, 'INVALID_INPUT'],
+    ['GET', '/nothing', 404, 'CHAIN_NOT_FOUND'],
+    ['POST', '/nothing/notes', 400, 'INVALID_INPUT'],
+    ['PUT', '/nothing/assignee', 400, 'INVALID_INPUT'],
+  ] as const)('%s %s is answered with %i', async (method, path, status, code) => {
+    const answer = await call(await serve(), method, `/v1/dead-letters${path}`, method === 'GET' ? undefined : {});
+    expect(answer).toMatchObject({ status, body: { error: { code } } });
+  });
+});
+
 test('stats are read since a point in time', async () => {
   const server = await serve();
   await held(server);

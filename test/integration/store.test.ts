@@ -110,6 +110,29 @@ describe('submitting', () => {
     expect((await insertChain(store, chain)).duplicate).toBe(false);
   });
 
+  test('identical content is not joined where the chain declares so', async () => {
+    const chain = { ...newChain(), join: false };
+    const first = await insertChain(store, chain);
+    expect(await insertChain(store, chain)).toMatchObject({ duplicate: false });
+    expect(await insertChain(store, { ...chain, join: true })).toMatchObject({ duplicate: false });
+    expect(first.duplicate).toBe(false);
+  });
+
+  test('a completed chain answers for identical content as long as is declared, and no failed one does', async () => {
+    const chain = { ...newChain(), reuseForMs: 60_000 };
+    const end = (id: string, state: 'completed' | 'failed') => closeChain(store, id, { state, output: '1' });
+    const failed = (await insertChain(store, chain)).row;
+    await end(failed.id, 'failed');
+    const first = (await insertChain(store, chain)).row;
+    expect(first.id).not.toBe(failed.id);
+    await end(first.id, 'completed');
+    expect(await insertChain(store, chain)).toMatchObject({ duplicate: true, row: { id: first.id, output: '1' } });
+    expect((await insertChain(store, { ...chain, tenant: 'other' })).duplicate).toBe(false);
+    await store.pool.query(`UPDATE chain SET closed_at = closed_at - interval '1 minute' WHERE id = $1`, [first.id]);
+    expect((await insertChain(store, chain)).duplicate).toBe(false);
+    expect((await insertChain(store, { ...chain, key: 'reuse-key' })).duplicate).toBe(false);
+  });
+
   test('identical content of another tenant is another chain', async () => {
     const chain = newChain();
     await insertChain(store, chain);

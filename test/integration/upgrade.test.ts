@@ -26,8 +26,13 @@ import { until } from '../support/stack-process.js';
 
 const { RoutingConfigUpdateState } = proto.temporal.api.enums.v1;
 const DEPLOYMENT = 'claims';
-const KINDS = ['held', 'waits', 'calls'] as const;
-const CLAIMS = Array.from({ length: 100 }, (_, index) => ({ kind: KINDS[index % 3] as string, index }));
+const KINDS = ['waits', 'calls'] as const;
+// Not so many held ones that the step would count as one that fails for everybody.
+const HELD = 15;
+const CLAIMS = Array.from({ length: 100 }, (_, index) => ({
+  kind: index < HELD ? 'held' : (KINDS[index % 2] as string),
+  index,
+}));
 const nameOf = ({ kind, index }: (typeof CLAIMS)[number]) => `claim-${index}-${kind}`;
 const open = (kind: string) => CLAIMS.filter((claim) => claim.kind === kind).length;
 

@@ -9,7 +9,8 @@ export { analyzeDocument } from '../../src/workflows/analyze-document.js';
 
 type Echo = StepDefinition<{ text: string }, string>;
 type Look = StepDefinition<{ files: readonly Attachment[] }, string>;
-const { echo, other, look } = proxySteps<{ echo: Echo; other: Echo; look: Look }>();
+type Checked = StepDefinition<{ reason: string }, string>;
+const { echo, other, look, checked } = proxySteps<{ echo: Echo; other: Echo; look: Look; checked: Checked }>();
 
 /** Steps one after another, the later ones continuing the conversation. */
 export async function inSequence(texts: string[]): Promise<string[]> {
@@ -21,6 +22,18 @@ export async function inSequence(texts: string[]): Promise<string[]> {
     last = result;
   }
   return outputs;
+}
+
+/** A step whose prompt function throws. */
+export async function withReason(reason: string): Promise<string> {
+  return (await checked({ reason })).output;
+}
+
+/** A step that a person may skip, and one that goes on from it. */
+export async function withSkippable(text: string): Promise<string[]> {
+  const first = await echo({ text }, { ifSkipped: 'left out' });
+  const second = await echo({ text: 'after' }, { continues: first });
+  return [first.output, second.output];
 }
 
 /** A first step, then parallel ones that fork its conversation. */

@@ -5,7 +5,10 @@ import { createOutput } from '../output.js';
 import { readInput } from '../read-input.js';
 import { withClient } from '../with-client.js';
 
-const EXAMPLES: Readonly<Record<HoldVerdict, string>> = {
+/** What is said in one word; all else about dead letters has a command of its own. */
+type SimpleVerdict = Extract<HoldVerdict, 'retry' | 'approve' | 'reject'>;
+
+const EXAMPLES: Readonly<Record<SimpleVerdict, string>> = {
   retry: 'retry analyzeDocument-01a1fc8e-5110-76ab-91e8-12a6dad8802f --hold summarize-1',
   approve: 'approve reviewedReport-01a1fc8e-5110-76ab-91e8-12a6dad8802f --edit report.json --reason "two typos"',
   reject: 'reject reviewedReport-01a1fc8e-5110-76ab-91e8-12a6dad8802f --reason "the numbers are last year\'s"',
@@ -46,7 +49,7 @@ interface DecideFlags {
 }
 
 /** One of the commands that decide holds. */
-async function decide(verdict: HoldVerdict, id: string, flags: DecideFlags, command: Command): Promise<void> {
+async function decide(verdict: SimpleVerdict, id: string, flags: DecideFlags, command: Command): Promise<void> {
   const output = createOutput(flags.json === true);
   const edit = flags.edit === undefined ? undefined : await readInput(flags.edit);
   const decision: HoldDecision = {
@@ -61,4 +64,4 @@ async function decide(verdict: HoldVerdict, id: string, flags: DecideFlags, comm
   output.result(result, result.holds.map((hold) => `${id}: ${PAST[verdict]} ${hold.id}.`).join('\n'));
 }
 
-const PAST: Readonly<Record<HoldVerdict, string>> = { retry: 'retrying', approve: 'approved', reject: 'rejected' };
+const PAST: Readonly<Record<SimpleVerdict, string>> = { retry: 'retrying', approve: 'approved', reject: 'rejected' };

@@ -1,0 +1,75 @@
+import type {
+  DeadLetter,
+  DeadLetterCluster,
+  DeadLetterDetails,
+  DeadLetterFilter,
+  DeadLetterNote,
+} from '../contracts/dead-letters.js';
+import type { HoldDecision } from '../contracts/holds.js';
+import type { ChainHead } from '../store/chains.js';
+import type { Store } from '../store/database.js';
+import {
+  annotate,
+  assign,
+  type DeadLetterList,
+  type DeadLetterPage,
+  readClusters,
+  readDeadLetter,
+  readDeadLetters,
+} from './read-dead-letters.js';
+import { planRetryAll, type RetryAllOptions, type RetryAllPlan, type RetryAllReport, retryAll } from './retry-all.js';
+
+/** What the client lends. */
+interface Lent {
+  readonly store: Store;
+  readonly query: <Result>(run: () => Promise<Result>) => Promise<Result>;
+  readonly chain: (id: string) => Promise<ChainHead>;
+  readonly decide: (id: string, decision: HoldDecision, holdId: string) => Promise<unknown>;
+}
+
+/** The steps that cannot go on until somebody decides. One of them is decided by the client's `decide`. */
+export class DeadLetters {
+  constructor(private readonly client: Lent) {}
+
+  /** The oldest first, and how many there are. Throws `INVALID_INPUT` for a field, a time or a limit that there is not. */
+  list(filter: DeadLetterFilter = {}, page: DeadLetterPage = {}): Promise<DeadLetterList> {
+    return this.client.query(() => readDeadLetters(this.client.store, filter, page));
+  }
+
+  /** Grouped by cause, the largest group first. Throws as `list` does. */
+  clusters(filter: DeadLetterFilter = {}, page: DeadLetterPage = {}): Promise<readonly DeadLetterCluster[]> {
+    return this.client.query(() => readClusters(this.client.store, filter, page));
+  }
+
+  /** Everything about one, nothing shortened. See {@link readDeadLetter}. */
+  async show(id: string, holdId?: string): Promise<DeadLetterDetails> {
+    const head = await this.client.chain(id);
+    return this.client.query(() => readDeadLetter(this.client.store, head, holdId));
+  }
+
+  /** Writes a note for whoever comes next; returns all of them. See {@link annotate}. */
+  async annotate(
+    id: string,
+    note: { readonly by: string; readonly text: string },
+    holdId?: string,
+  ): Promise<readonly DeadLetterNote[]> {
+    const head = await this.client.chain(id);
+    return this.client.query(() => annotate(this.client.store, head, note, holdId));
+  }
+
+  /** Says who looks after one; nobody with null. See {@link assign}. */
+  async assign(id: string, assignee: string | null, holdId?: string): Promise<DeadLetter> {
+    const head = await this.client.chain(id);
+    return this.client.query(() => assign(this.client.store, head, assignee, holdId));
+  }
+
+  /** Sends all that fit on their way again, one of each cluster first. See {@link retryAll}. */
+  retryAll(filter: DeadLetterFilter, options: RetryAllOptions): Promise<RetryAllReport> {
+    return this.client.query(() => retryAll(this.client.store, filter, options, this.client.decide));
+  }
+
+  /** What `retryAll` would do, and about what it would cost. Changes nothing. */
+  planRetryAll(filter: DeadLetterFilter): Promise<RetryAllPlan> {
+    return this.client.query(() => planRetryAll(this.client.store, filter));
+  }
+}

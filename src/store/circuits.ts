@@ -1,0 +1,106 @@
+import { sql } from 'kysely';
+import { type Store, storable } from './database.js';
+
+/** A circuit opens when so many of the latest calls of a step and model have failed permanently, for one reason. */
+const FAILURES = { most: 16, of: 20 };
+
+/** Calls are looked for among the latest attempts of all steps only, so that no index is needed for it. */
+const LATEST_ATTEMPTS = 2_000;
+
+/** A new call may probe so long after the last one, in seconds. */
+const PROBE_EVERY_S = 30;
+
+/** A probe that has said nothing for so long is lost, in seconds. */
+const PROBE_LOST_S = 900;
+
+/** How long a process may not know that there is a first open circuit, in milliseconds. */
+const KNOWN_MS = 500;
+
+export interface CircuitKey {
+  readonly step: string;
+  readonly model: string;
+}
+
+/** Why calls of a step are held at once. */
+export interface OpenCircuit {
+  readonly reason: string;
+  /** That of the failure which opened it: what is held at once belongs to its cluster. */
+  readonly message: string;
+}
+
+const known = new WeakMap<Store['pool'], { readonly at: number; readonly any: Promise<boolean> }>();
+
+/** Whether any circuit is open: nearly always none, and then a call costs no query for it. */
+function anyOpen({ db, pool }: Store): Promise<boolean> {
+  const last = known.get(pool);
+  if (last !== undefined && Date.now() - last.at < KNOWN_MS) return last.any;
+  const any = db
+    .selectFrom('circuit')
+    .select('step')
+    .limit(1)
+    .executeTakeFirst()
+    .then((row) => row !== undefined);
+  known.set(pool, { at: Date.now(), any });
+  any.catch(() => known.delete(pool));
+  return any;
+}
+
+/**
+ * Lets a call pass, or says why it is to be held at once. While the circuit of its step is open one call at a time passes,
+ * as the probe.
+ */
+export async function passCircuit(
+  store: Store,
+  { step, model }: CircuitKey,
+  probe: string,
+): Promise<OpenCircuit | undefined> {
+  if (!(await anyOpen(store))) return undefined;
+  const { rows } = await sql<OpenCircuit & { passes: boolean }>`
+    WITH open AS (SELECT * FROM circuit WHERE step = ${step} AND model = ${model} FOR UPDATE),
+    probing AS (
+      UPDATE circuit SET probe = ${probe}, probed_at = now() FROM open
+      WHERE circuit.step = open.step AND circuit.model = open.model AND (
+        open.probe = ${probe}
+        OR open.probe IS NULL AND open.probed_at < now() - ${PROBE_EVERY_S} * interval '1 second'
+        OR open.probed_at < now() - ${PROBE_LOST_S} * interval '1 second')
+      RETURNING true)
+    SELECT reason, message, EXISTS (SELECT FROM probing) AS passes FROM open`.execute(store.db);
+  const [open] = rows;
+  return open === undefined || open.passes ? undefined : { reason: open.reason, message: open.message };
+}
+
+/** Takes in that a call has failed for good: opens the circuit when most of the latest ones have, for the same reason. */
+export async function noteFailedCall(
+  { db, pool }: Store,
+  { step, model }: CircuitKey,
+  { reason, message }: OpenCircuit,
+): Promise<void> {
+  await sql`
+    INSERT INTO circuit (step, model, reason, message)
+    SELECT ${step}, ${model}, ${reason}, ${storable(message)} FROM (
+      SELECT state, reason FROM attempt
+      WHERE id > (SELECT max(id) FROM attempt) - ${LATEST_ATTEMPTS} AND step = ${step} AND model = ${model}
+        AND kind IN ('call', 'repair') AND state IN ('succeeded', 'failed')
+      ORDER BY id DESC LIMIT ${FAILURES.of}) latest
+    HAVING count(*) FILTER (WHERE latest.state = 'failed' AND latest.reason = ${reason}) >= ${FAILURES.most}
+    ON CONFLICT DO NOTHING`.execute(db);
+  known.delete(pool);
+}
+
+/** Takes in that a call has succeeded: its circuit is closed. */
+export async function noteSuccessfulCall(store: Store, { step, model }: CircuitKey): Promise<void> {
+  if (!(await anyOpen(store))) return;
+  await store.db.deleteFrom('circuit').where('step', '=', step).where('model', '=', model).execute();
+}
+
+/** Gives the turn of a probe back that has not succeeded. */
+export async function endProbe(store: Store, { step, model }: CircuitKey, probe: string): Promise<void> {
+  if (!(await anyOpen(store))) return;
+  await store.db
+    .updateTable('circuit')
+    .set({ probe: null })
+    .where('step', '=', step)
+    .where('model', '=', model)
+    .where('probe', '=', probe)
+    .execute();
+}

@@ -79,6 +79,14 @@ export type NewAttempt = Omit<Insertable<AttemptTable>, 'id' | 'state' | 'starte
  * way: the call is parked instead.
  */
 export async function openAttempt(store: Store, attempt: NewAttempt): Promise<number | undefined> {
+  const { rows } = await sql<{ id: number | null; is_paused: boolean }>`
+    SELECT id, is_paused FROM attempt_open(${JSON.stringify(attempt)}::jsonb)`.execute(store.db);
+  const { id, is_paused } = rows[0]!;
+  return is_paused ? openUnderPause(store, attempt) : (id ?? undefined);
+}
+
+/** The same where there is a pause, of this call or of others. */
+async function openUnderPause(store: Store, attempt: NewAttempt): Promise<number | undefined> {
   const opened = await store.db.transaction().execute(async (trx) => {
     // An index allows one open attempt per call. The success of an earlier one is looked for afterwards: what was open
     // before this row could be written has ended, and that can be seen now.

@@ -1,5 +1,6 @@
 import { actions } from './actions.js';
 import { cost } from './cost.js';
+import { deadLetters } from './dead-letters.js';
 import { heldMemory } from './held-memory.js';
 import { history } from './history.js';
 import { latency } from './latency.js';
@@ -15,6 +16,7 @@ export const MEASUREMENTS: Readonly<Record<string, Measurement>> = {
   history,
   'long-chain': longChain,
   cost,
+  'dead-letters': deadLetters,
   // Last: its chains stay open.
   'held-memory': heldMemory,
 };

@@ -37,7 +37,8 @@ export interface NewChain {
 
 /**
  * Writes the row of a new chain, or finds the one that it duplicates: the same key at any time, or, without a key,
- * identical content in flight or, where that is declared, completed not long ago. Two at once get one row. Throws `KEY_CONFLICT` for a key that another input has used.
+ * identical content in flight or, where that is declared, completed not long ago. Two at once get one row. Throws
+ * `KEY_CONFLICT` for a key that another input has used.
  */
 export async function insertChain({ db }: Store, chain: NewChain): Promise<InsertedChain> {
   const { scopes } = chain;

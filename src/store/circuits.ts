@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { type Store, storable } from './database.js';
+import { anyRowIn } from './remembered.js';
 
 /** A circuit opens when so many of the latest calls of a step and model have failed permanently, for one reason. */
 const FAILURES = { most: 16, of: 20 };
@@ -13,8 +14,8 @@ const PROBE_EVERY_S = 30;
 /** A probe that has said nothing for so long is lost, in seconds. */
 const PROBE_LOST_S = 900;
 
-/** How long a process may not know that there is a first open circuit, in milliseconds. */
-const KNOWN_MS = 500;
+/** A process may not know of a first open circuit for half a second. */
+const anyOpen = anyRowIn('circuit', 500);
 
 export interface CircuitKey {
   readonly step: string;
@@ -28,23 +29,6 @@ export interface OpenCircuit {
   readonly message: string;
 }
 
-const known = new WeakMap<Store['pool'], { readonly at: number; readonly any: Promise<boolean> }>();
-
-/** Whether any circuit is open: nearly always none, and then a call costs no query for it. */
-function anyOpen({ db, pool }: Store): Promise<boolean> {
-  const last = known.get(pool);
-  if (last !== undefined && Date.now() - last.at < KNOWN_MS) return last.any;
-  const any = db
-    .selectFrom('circuit')
-    .select('step')
-    .limit(1)
-    .executeTakeFirst()
-    .then((row) => row !== undefined);
-  known.set(pool, { at: Date.now(), any });
-  any.catch(() => known.delete(pool));
-  return any;
-}
-
 /**
  * Lets a call pass, or says why it is to be held at once. While the circuit of its step is open one call at a time passes,
  * as the probe.
@@ -54,7 +38,7 @@ export async function passCircuit(
   { step, model }: CircuitKey,
   probe: string,
 ): Promise<OpenCircuit | undefined> {
-  if (!(await anyOpen(store))) return undefined;
+  if (!(await anyOpen.of(store))) return undefined;
   const { rows } = await sql<OpenCircuit & { passes: boolean }>`
     WITH open AS (SELECT * FROM circuit WHERE step = ${step} AND model = ${model} FOR UPDATE),
     probing AS (
@@ -71,7 +55,7 @@ export async function passCircuit(
 
 /** Takes in that a call has failed for good: opens the circuit when most of the latest ones have, for the same reason. */
 export async function noteFailedCall(
-  { db, pool }: Store,
+  store: Store,
   { step, model }: CircuitKey,
   { reason, message }: OpenCircuit,
 ): Promise<void> {
@@ -83,19 +67,19 @@ export async function noteFailedCall(
         AND kind IN ('call', 'repair') AND state IN ('succeeded', 'failed')
       ORDER BY id DESC LIMIT ${FAILURES.of}) latest
     HAVING count(*) FILTER (WHERE latest.state = 'failed' AND latest.reason = ${reason}) >= ${FAILURES.most}
-    ON CONFLICT DO NOTHING`.execute(db);
-  known.delete(pool);
+    ON CONFLICT DO NOTHING`.execute(store.db);
+  anyOpen.forget(store);
 }
 
 /** Takes in that a call has succeeded: its circuit is closed. */
 export async function noteSuccessfulCall(store: Store, { step, model }: CircuitKey): Promise<void> {
-  if (!(await anyOpen(store))) return;
+  if (!(await anyOpen.of(store))) return;
   await store.db.deleteFrom('circuit').where('step', '=', step).where('model', '=', model).execute();
 }
 
 /** Gives the turn of a probe back that has not succeeded. */
 export async function endProbe(store: Store, { step, model }: CircuitKey, probe: string): Promise<void> {
-  if (!(await anyOpen(store))) return;
+  if (!(await anyOpen.of(store))) return;
   await store.db
     .updateTable('circuit')
     .set({ probe: null })

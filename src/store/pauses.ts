@@ -1,6 +1,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { type Store, storable } from './database.js';
 import { endCause, type ParkedCall, type ParkingCause, parkCall } from './parked.js';
+import { anyRowIn } from './remembered.js';
 import type { Database, PauseTable } from './schema.js';
 
 export type PauseRow = Selectable<PauseTable>;
@@ -17,25 +18,8 @@ export interface CallTarget {
 /** The cause of parking that is a pause; its id is the pause's. */
 const PAUSE = 'pause';
 
-/** How long a process may not know that there is a first pause, in milliseconds. A call is checked exactly when it opens. */
-const KNOWN_MS = 500;
-
-const known = new WeakMap<Store['pool'], { readonly at: number; readonly any: Promise<boolean> }>();
-
-/** Whether there is any pause: nearly always not, and then a call costs no query for it. */
-function anyPause({ db, pool }: Store): Promise<boolean> {
-  const last = known.get(pool);
-  if (last !== undefined && Date.now() - last.at < KNOWN_MS) return last.any;
-  const any = db
-    .selectFrom('pause')
-    .select('id')
-    .limit(1)
-    .executeTakeFirst()
-    .then((row) => row !== undefined);
-  known.set(pool, { at: Date.now(), any });
-  any.catch(() => known.delete(pool));
-  return any;
-}
+/** A process may not know of a first pause for half a second: a call is checked exactly when it opens. */
+const anyPause = anyRowIn('pause', 500);
 
 /**
  * Parks a call when a pause is in its way; returns the cause, or undefined when the call may go on. The pause cannot end
@@ -46,7 +30,7 @@ export async function parkIfPaused(
   call: ParkedCall,
   target: CallTarget,
 ): Promise<ParkingCause | undefined> {
-  if (!(await anyPause(store))) return undefined;
+  if (!(await anyPause.of(store))) return undefined;
   return store.db.transaction().execute(async (trx) => {
     const cause = await pauseOver(trx, call.chainId, target);
     return cause !== undefined && (await parkCall(trx, call, cause)) ? cause : undefined;

@@ -1,22 +1,19 @@
 import { sql } from 'kysely';
 import type { Store } from './database.js';
+import { Remembered } from './remembered.js';
 
 /** Of every tenant that nobody has given another. */
 const DEFAULT_WEIGHT = 1;
 
-/** How long a process may go by a weight that has been changed, in milliseconds. */
-const KNOWN_MS = 1_000;
-
-const known = new WeakMap<Store['pool'], { readonly at: number; readonly weights: Promise<Map<string, number>> }>();
+/** A process may go by a weight that has been changed for a second. */
+const known = new Remembered(
+  async (store) => new Map((await listWeights(store)).map(({ tenant, weight }) => [tenant, weight])),
+  1_000,
+);
 
 /** The weight of a tenant, at most a second old. */
 export async function tenantWeight(store: Store, tenant: string): Promise<number> {
-  const last = known.get(store.pool);
-  if (last !== undefined && Date.now() - last.at < KNOWN_MS) return (await last.weights).get(tenant) ?? DEFAULT_WEIGHT;
-  const weights = listWeights(store).then((rows) => new Map(rows.map((row) => [row.tenant, row.weight])));
-  known.set(store.pool, { at: Date.now(), weights });
-  weights.catch(() => known.delete(store.pool));
-  return (await weights).get(tenant) ?? DEFAULT_WEIGHT;
+  return (await known.of(store)).get(tenant) ?? DEFAULT_WEIGHT;
 }
 
 /** The tenants with a weight of their own, by name. */

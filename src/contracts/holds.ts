@@ -62,7 +62,7 @@ export function flawOf(hold: { readonly id: string } & DecidableHold, decision: 
   const { verdict, by, note, edit } = decision;
   const allowed = verdictsOf(hold);
   if (!allowed.includes(verdict)) {
-    return `Hold ${hold.id} is ${kindOf(hold)} and takes ${allowed.join(' or ')}, not ${JSON.stringify(verdict)}.`;
+    return `Hold ${hold.id} is ${kindOf(hold, verdict)} and takes ${allowed.join(' or ')}, not ${JSON.stringify(verdict)}.`;
   }
   if (typeof by !== 'string' || by === '') return 'A decision says who decided, in `by`.';
   if (by === DEADLINE) return `${JSON.stringify(DEADLINE)} is who decides when nobody does; decide under another name.`;
@@ -77,10 +77,10 @@ export function flawOf(hold: { readonly id: string } & DecidableHold, decision: 
     : undefined;
 }
 
-/** What a hold is, for people. */
-export function kindOf({ kind, skippable }: DecidableHold): string {
+/** What a hold is, for people who wanted to give it a verdict. */
+export function kindOf({ kind, skippable }: DecidableHold, verdict: unknown): string {
   if (kind === 'approval') return 'an approval';
-  return skippable ? 'a failure' : 'a failure that cannot be skipped';
+  return verdict === 'skip' && !skippable ? 'a failure that cannot be skipped' : 'a failure';
 }
 
 /** A decision that stands, with its time (ISO 8601). */

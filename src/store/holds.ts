@@ -184,7 +184,7 @@ export function wrongVerdict(hold: Pick<HoldRow, 'id' | 'kind' | 'skippable'>, v
   const allowed = verdictsOf(hold).join(' or ');
   return new HoldfastError(
     'WRONG_DECISION',
-    `Hold ${hold.id} is ${kindOf(hold)} and takes no ${JSON.stringify(verdict)}.`,
+    `Hold ${hold.id} is ${kindOf(hold, verdict)} and takes no ${JSON.stringify(verdict)}.`,
     `Decide: ${allowed}.`,
   );
 }

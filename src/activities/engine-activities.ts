@@ -134,7 +134,8 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
   }
 
   async function decided(hold: HoldScope, holdId: string, decision: SettledDecision): Promise<void> {
-    await markDecisionTaken(store, hold, holdId);
+    // One to cancel is taken when the chain has ended.
+    if (decision.verdict !== 'cancel') await markDecisionTaken(store, hold, holdId);
     noteDecision(holdId, decision);
   }
 

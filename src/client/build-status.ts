@@ -4,7 +4,7 @@ import { suggestedActionFor } from '../contracts/reasons.js';
 import type { ChainStatus, HoldStatus, StepState, StepStatus } from '../contracts/status.js';
 import type { AttemptRow } from '../store/attempts.js';
 import { type ChainRow, delayedUntil } from '../store/chains.js';
-import type { HoldRow } from '../store/holds.js';
+import { decisionsOf, type HoldRow } from '../store/holds.js';
 import type { ParkedRow } from '../store/parked.js';
 import type { QuotaOutlook } from '../store/quotas.js';
 import type { ScopeWait } from '../store/scopes.js';
@@ -75,6 +75,7 @@ export function buildStatus(parts: StatusParts): ChainStatus {
     waitsFor: scopeWaits.find(({ step }) => step === null)?.cause ?? null,
     steps,
     holds: open.map(holdStatus),
+    decisions: decisionsOf(holds),
     costMicroUsd: sumOfKnown(steps.map(({ costMicroUsd }) => costMicroUsd)),
     output: chain.output === null ? null : JSON.parse(chain.output),
     message: stuck ?? chain.message,

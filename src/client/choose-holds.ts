@@ -38,7 +38,8 @@ export function chooseHolds(
     if (open[0] !== undefined) throw wrongVerdict(open[0], verdict);
     throw new HoldfastError('NOT_HELD', `${row.id} is ${row.state}, not held.`, `There is nothing to ${verdict}.`);
   }
-  if ((verdict !== 'retry' || edit !== undefined) && fitting.length > 1) {
+  const isForAll = verdict === 'cancel' || (verdict === 'retry' && edit === undefined);
+  if (!isForAll && fitting.length > 1) {
     const ids = fitting.map(({ id }) => id).join(', ');
     throw new HoldfastError(
       'WRONG_DECISION',

@@ -8,6 +8,7 @@ import type {
 import type { HoldDecision } from '../contracts/holds.js';
 import type { ChainHead } from '../store/chains.js';
 import type { Store } from '../store/database.js';
+import type { DecideResult, Decider } from './operations.js';
 import {
   annotate,
   assign,
@@ -24,7 +25,9 @@ interface Lent {
   readonly store: Store;
   readonly query: <Result>(run: () => Promise<Result>) => Promise<Result>;
   readonly chain: (id: string) => Promise<ChainHead>;
-  readonly decide: (id: string, decision: HoldDecision, holdId: string) => Promise<unknown>;
+  readonly decide: (id: string, decision: HoldDecision, holdId?: string) => Promise<DecideResult>;
+  /** Throws what `decide` would; writes nothing. */
+  readonly check: (id: string, decision: HoldDecision, holdId: string) => Promise<unknown>;
 }
 
 /** The steps that cannot go on until somebody decides. One of them is decided by the client's `decide`. */
@@ -63,9 +66,17 @@ export class DeadLetters {
     return this.client.query(() => assign(this.client.store, head, assignee, holdId));
   }
 
+  /**
+   * Cancels the chain; who did it and why stays with the hold. Counts only if nobody has decided the hold before, or with
+   * several ones (without `holdId`) any of them. Throws `ALREADY_DECIDED` otherwise, and `WRONG_DECISION` without a note.
+   */
+  cancel(id: string, decider: Required<Decider>, holdId?: string): Promise<DecideResult> {
+    return this.client.decide(id, { ...decider, verdict: 'cancel' }, holdId);
+  }
+
   /** Sends all that fit on their way again, one of each cluster first. See {@link retryAll}. */
   retryAll(filter: DeadLetterFilter, options: RetryAllOptions): Promise<RetryAllReport> {
-    return this.client.query(() => retryAll(this.client.store, filter, options, this.client.decide));
+    return this.client.query(() => retryAll(this.client.store, filter, options, this.client));
   }
 
   /** What `retryAll` would do, and about what it would cost. Changes nothing. */

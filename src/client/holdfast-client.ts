@@ -99,6 +99,7 @@ export class HoldfastClient implements ChainOperations {
       query: (run) => this.query(run),
       chain: (id) => this.chain(id),
       decide: (id, decision, holdId) => this.decide(id, decision, holdId),
+      check: (id, decision, holdId) => this.checkDecision(id, decision, holdId),
     });
     this.heads = new HeadWatch((ids) => this.query(() => findChainNews(options.store, ids)));
   }
@@ -250,16 +251,13 @@ export class HoldfastClient implements ChainOperations {
   }
 
   /**
-   * Decides holds: one, or without `holdId` all open failures (`retry` without an edit) or the only open one that it fits.
+   * Decides holds: one, or without `holdId` all open failures (`cancel`, and `retry` without an edit) or the only open one
+   * that it fits.
    * The first decision counts; others are told which one it was, by `ALREADY_DECIDED`. Other branches go on undisturbed.
    */
   async decide(id: string, decision: HoldDecision, holdId?: string): Promise<DecideResult> {
     const { store } = this.options;
-    const row = await this.chain(id);
-    const { first_run_id: firstRunId } = row;
-    const all = firstRunId === null ? [] : await this.query(() => listHolds(store, id, firstRunId));
-    const chosen = chooseHolds(row, all, decision, holdId);
-    const valid = await this.checkedDecision(row, decision, chosen[0] as HoldRow);
+    const { chosen, valid } = await this.checkDecision(id, decision, holdId);
     const holds: { id: string; outcome: HoldOutcome }[] = [];
     for (const hold of chosen) {
       const scope = { chainId: id, firstRunId: hold.first_run_id };
@@ -267,14 +265,25 @@ export class HoldfastClient implements ChainOperations {
       if (outcome !== null) holds.push({ id: hold.id, outcome });
     }
     const lost = holds.find(({ outcome }) => !outcome.accepted);
-    if (lost !== undefined && holds.length === 1) {
+    if (lost !== undefined && !holds.some(({ outcome }) => outcome.accepted)) {
       throw alreadyDecided(id, lost.id, lost.outcome.decision);
     }
-    const warning = await this.deliver(
-      id,
-      holds.map((hold) => hold.id),
-    );
+    const told = holds.map((hold) => hold.id);
+    const warning = await (decision.verdict === 'cancel' ? this.cancelDecided(id) : this.deliver(id, told));
     return { id, holds, ...(warning === undefined ? {} : { warning }) };
+  }
+
+  /** The holds that a decision is for, and the decision as it would be written. Writes nothing; throws as `decide` does. */
+  private async checkDecision(
+    id: string,
+    decision: HoldDecision,
+    holdId: string | undefined,
+  ): Promise<{ readonly chosen: readonly HoldRow[]; readonly valid: HoldDecision }> {
+    const row = await this.chain(id);
+    const { first_run_id: firstRunId } = row;
+    const all = firstRunId === null ? [] : await this.query(() => listHolds(this.options.store, id, firstRunId));
+    const chosen = chooseHolds(row, all, decision, holdId);
+    return { chosen, valid: await this.checkedDecision(row, decision, chosen[0] as HoldRow) };
   }
 
   /** What a decision brings along fits what the application says of the step or category. */
@@ -383,6 +392,18 @@ export class HoldfastClient implements ChainOperations {
         `${id} has no open workflow that could take the decision; it is ${state}.`,
         `See \`holdfast status ${id}\`.`,
       );
+    }
+  }
+
+  /** Cancels a chain about which that is decided. Returns why it could not, when it could not. */
+  private async cancelDecided(id: string): Promise<string | undefined> {
+    try {
+      await this.cancel(id);
+      return undefined;
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'ALREADY_CLOSED') return undefined;
+      if (!(error instanceof HoldfastError) || error.code !== 'TEMPORAL_UNREACHABLE') throw error;
+      return `${error.message} The decision is recorded; the workers cancel the chain when Temporal is back.`;
     }
   }
 

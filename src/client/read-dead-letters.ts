@@ -24,7 +24,7 @@ import {
   listNotes,
   listScopeLabels,
 } from '../store/dead-letters.js';
-import { findHold } from '../store/holds.js';
+import { decisionsOf, listHolds } from '../store/holds.js';
 import { parseSince } from './since.js';
 
 const MAX_LISTED = 10_000;
@@ -87,13 +87,14 @@ export async function readClusters(
 export async function readDeadLetter(store: Store, head: ChainHead, holdId?: string): Promise<DeadLetterDetails> {
   const row = await oneOpen(store, head, holdId);
   const scope = { chainId: row.chain_id, firstRunId: row.first_run_id };
-  const [chain, hold, attempts, notes, scopes] = await Promise.all([
+  const [chain, holds, attempts, notes, scopes] = await Promise.all([
     findChain(store, row.chain_id),
-    findHold(store, scope, row.id),
+    listHolds(store, row.chain_id, row.first_run_id),
     listChainAttempts(store, row.chain_id, row.first_run_id),
     listNotes(store, scope, row.id),
     listScopeLabels(store, row.chain_id),
   ]);
+  const hold = holds.find(({ id }) => id === row.id);
   const continues = hold?.continues ?? null;
   const conversation = continues === null ? [] : await readConversation(store, row.tenant, continues);
   return {
@@ -120,6 +121,9 @@ export async function readDeadLetter(store: Store, head: ChainHead, holdId?: str
         finishedAt: attempt.finished_at?.toISOString() ?? null,
       })),
     notes: notes.map(noteOf),
+    decisions: decisionsOf(
+      holds.filter(({ kind, step, call }) => kind === 'failure' && step === row.step && call === row.call),
+    ),
     verdicts: verdictsOf({ kind: 'failure', skippable: hold?.skippable ?? false }),
     history: { namespace: head.namespace, workflowId: row.chain_id, firstRunId: row.first_run_id },
   };

@@ -26,10 +26,12 @@ export interface RetryAllOptions {
   readonly onProgress?: (progress: RetryAllReport) => void;
 }
 
-/** How far it has come. `retried` = `succeeded` + `heldAgain` + those that are on their way. */
+/** How far it has come. */
 export interface RetryAllReport {
   readonly total: number;
   readonly retried: number;
+  /** Of those that were retried; they go on also when this ends before them. */
+  readonly onTheWay: number;
   /** Whose step has a result now. */
   readonly succeeded: number;
   readonly heldAgain: number;
@@ -65,6 +67,12 @@ const MOST_HELD_AGAIN = 5;
 
 type Decide = (id: string, decision: HoldDecision, holdId: string) => Promise<unknown>;
 
+/** What the client lends: to decide, and to see beforehand whether that would be refused. */
+interface Decisions {
+  readonly decide: Decide;
+  readonly check: Decide;
+}
+
 /** What {@link retryAll} would do, and about what it would cost. Throws as that does; changes nothing. */
 export async function planRetryAll(store: Store, filter: DeadLetterFilter): Promise<RetryAllPlan> {
   const clusters = await found(store, queryOf(filter));
@@ -83,23 +91,30 @@ export async function planRetryAll(store: Store, filter: DeadLetterFilter): Prom
 
 /**
  * Sends all dead letters that fit on their way again, cluster by cluster: one first, and the others only when its step
- * has succeeded. Returns when all have succeeded or are held again, or after the signal. Those that are held anew while it
- * runs are not its own. Throws `INVALID_INPUT` when none fits, and what a single decision throws; the letters that were
- * not retried are held as before.
+ * has succeeded. Returns when all have succeeded or are held again, or with the signal: those that are on their way then go
+ * on. Those that are held anew while it runs are not its own. Throws `INVALID_INPUT` when none fits, and what a single
+ * decision throws, before anything is retried when that is for what the decision says. Letters that were not retried are
+ * held as before.
  */
 export async function retryAll(
   store: Store,
   filter: DeadLetterFilter,
   { atOnce = AT_ONCE, signal, onProgress = () => {}, ...decision }: RetryAllOptions,
-  decide: Decide,
+  { decide, check }: Decisions,
 ): Promise<RetryAllReport> {
   if (!Number.isInteger(atOnce) || atOnce < 1 || atOnce > MAX_AT_ONCE) {
     throw new HoldfastError('INVALID_INPUT', `${atOnce} at once is none.`, `Use 1 to ${MAX_AT_ONCE}.`);
   }
   const query = queryOf(filter);
   const clusters = await found(store, query);
+  const retry: HoldDecision = { verdict: 'retry', ...decision };
+  const checked = new Set<string>();
+  for (const { step, sample } of clusters) {
+    const [id, hold] = sample;
+    if (!checked.has(step) && (await unlessGone(() => check(id, retry, hold)))) checked.add(step);
+  }
   const newest = new Date(Math.max(...clusters.map(({ last_seen }) => last_seen.getTime())) + 1);
-  const run = new Run(store, { verdict: 'retry', ...decision }, decide, clusters, onProgress);
+  const run = new Run(store, retry, decide, clusters, onProgress);
   for (const { cluster } of clusters) {
     if (signal?.aborted) break;
     await run.cluster({ ...query, cluster, openedBefore: query.openedBefore ?? newest }, atOnce, signal);
@@ -111,6 +126,18 @@ async function found(store: Store, query: DeadLetterQuery): Promise<Awaited<Retu
   const clusters = await listClusters(store, query, MAX_CLUSTERS);
   if (clusters.length > 0) return clusters;
   throw new HoldfastError('INVALID_INPUT', 'No dead letter fits.', 'See `holdfast dead-letters clusters`.');
+}
+
+/** Whether it could be done: false for a letter that somebody else has decided, or whose chain has ended, meanwhile. */
+async function unlessGone(act: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await act();
+    return true;
+  } catch (error) {
+    const code = error instanceof HoldfastError ? error.code : '';
+    if (['ALREADY_DECIDED', 'NOT_HELD', 'HOLD_NOT_FOUND', 'CHAIN_NOT_FOUND'].includes(code)) return false;
+    throw error;
+  }
 }
 
 /** One retry of many, with its numbers. */
@@ -125,7 +152,7 @@ class Run {
     private readonly onProgress: (report: RetryAllReport) => void,
   ) {
     const total = clusters.reduce((sum, { count }) => sum + Number(count), 0);
-    this.report = { total, retried: 0, succeeded: 0, heldAgain: 0, gone: 0, leftAlone: [] };
+    this.report = { total, retried: 0, onTheWay: 0, succeeded: 0, heldAgain: 0, gone: 0, leftAlone: [] };
   }
 
   async cluster(query: DeadLetterQuery, atOnce: number, signal: AbortSignal | undefined): Promise<void> {
@@ -139,13 +166,16 @@ class Run {
       const failing = isFirst
         ? ended.heldAgain > 0
         : ended.heldAgain >= MOST_HELD_AGAIN && ended.heldAgain > ended.succeeded;
-      const stopped = failing || signal?.aborted === true;
-      while (!stopped && waiting.length > 0 && onTheWay.size < (isFirst ? 1 : atOnce)) {
+      const isStopped = () => failing || signal?.aborted === true;
+      while (!isStopped() && waiting.length > 0 && onTheWay.size < (isFirst ? 1 : atOnce)) {
         const letter = waiting.shift() as DeadLetterRow;
-        if (await this.retry(letter)) onTheWay.set(`${letter.chain_id}\n${letter.id}`, letter);
+        if (!(await this.retry(letter))) continue;
+        onTheWay.set(`${letter.chain_id}\n${letter.id}`, letter);
+        this.note({ retried: this.report.retried + 1, onTheWay: onTheWay.size });
       }
-      if (onTheWay.size === 0 && (stopped || waiting.length === 0)) {
-        const left = waiting.length > 0 && failing ? [query.cluster as string] : [];
+      if (signal?.aborted) return;
+      if (onTheWay.size === 0 && (failing || waiting.length === 0)) {
+        const left = waiting.length > 0 ? [query.cluster as string] : [];
         this.note({ leftAlone: [...this.report.leftAlone, ...left] });
         return;
       }
@@ -153,23 +183,16 @@ class Run {
       for (const { key, outcome } of await readOutcomes(this.store, onTheWay)) {
         onTheWay.delete(key);
         if (outcome !== 'gone') ended[outcome] += 1;
-        this.note({ [outcome]: this.report[outcome] + 1 });
+        this.note({ [outcome]: this.report[outcome] + 1, onTheWay: onTheWay.size });
       }
     }
   }
 
   /** Whether it was ours to send. */
   private async retry({ chain_id, id }: DeadLetterRow): Promise<boolean> {
-    try {
-      await this.decide(chain_id, this.decision, id);
-      this.note({ retried: this.report.retried + 1 });
-      return true;
-    } catch (error) {
-      const code = error instanceof HoldfastError ? error.code : undefined;
-      if (code !== 'ALREADY_DECIDED' && code !== 'NOT_HELD' && code !== 'HOLD_NOT_FOUND') throw error;
-      this.note({ gone: this.report.gone + 1 });
-      return false;
-    }
+    const isOurs = await unlessGone(() => this.decide(chain_id, this.decision, id));
+    if (!isOurs) this.note({ gone: this.report.gone + 1 });
+    return isOurs;
   }
 
   private note(change: Partial<RetryAllReport>): void {

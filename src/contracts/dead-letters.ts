@@ -1,6 +1,7 @@
 import type { HoldVerdict } from './holds.js';
 import type { Turn } from './models.js';
 import type { Priority } from './priority.js';
+import type { DecisionStatus } from './status.js';
 
 /** Which dead letters are meant; all that is stated must fit. */
 export const DEAD_LETTER_FIELDS = [
@@ -89,6 +90,8 @@ export interface DeadLetterDetails extends DeadLetter {
   readonly scopes: readonly string[];
   readonly attemptsMade: readonly DeadLetterAttempt[];
   readonly notes: readonly DeadLetterNote[];
+  /** Earlier decisions about the same call of the step, which did not help. */
+  readonly decisions: readonly DecisionStatus[];
   readonly verdicts: readonly HoldVerdict[];
   /** Where its history is: with Temporal's own tools, or by `holdfast history`. */
   readonly history: { readonly namespace: string | null; readonly workflowId: string; readonly firstRunId: string };

@@ -5,8 +5,11 @@ import type { AnyReason } from './reasons.js';
 /** Why a person must decide: a step cannot go on (`failure`, a dead letter), or a chain asked for a yes (`approval`). */
 export type HoldKind = 'failure' | 'approval';
 
-/** What a person can decide about a hold. Cancelling a chain is Temporal's own cancellation and needs no decision. */
-export type HoldVerdict = 'retry' | 'resolve' | 'skip' | 'approve' | 'reject';
+/**
+ * What a person can decide about a hold. `cancel` ends the whole chain, by Temporal's own cancellation, which whoever holds
+ * the store asks for: the workflow takes no such decision itself.
+ */
+export type HoldVerdict = 'retry' | 'resolve' | 'skip' | 'cancel' | 'approve' | 'reject';
 
 /** What the verdicts of a hold depend on. */
 export interface DecidableHold {
@@ -18,7 +21,7 @@ export interface DecidableHold {
 /** The verdicts that a hold can be given. */
 export function verdictsOf({ kind, skippable }: DecidableHold): readonly HoldVerdict[] {
   if (kind === 'approval') return ['approve', 'reject'];
-  return skippable ? ['retry', 'resolve', 'skip'] : ['retry', 'resolve'];
+  return skippable ? ['retry', 'resolve', 'skip', 'cancel'] : ['retry', 'resolve', 'cancel'];
 }
 
 export interface HoldDecision {
@@ -67,7 +70,8 @@ export function flawOf(hold: { readonly id: string } & DecidableHold, decision: 
   if (typeof by !== 'string' || by === '') return 'A decision says who decided, in `by`.';
   if (by === DEADLINE) return `${JSON.stringify(DEADLINE)} is who decides when nobody does; decide under another name.`;
   if (note !== undefined && typeof note !== 'string') return 'The note of a decision is a text.';
-  const takesReason = verdict === 'resolve' || verdict === 'skip' || (verdict === 'retry' && edit !== undefined);
+  const isFinal = verdict === 'resolve' || verdict === 'skip' || verdict === 'cancel';
+  const takesReason = isFinal || (verdict === 'retry' && edit !== undefined);
   if (takesReason && (note === undefined || note.trim() === '')) {
     return `To ${verdict === 'retry' ? 'retry with an edit' : verdict} needs a reason, in \`note\`.`;
   }

@@ -1,5 +1,5 @@
 import type { ChainState } from './chains.js';
-import type { HoldKind, HoldVerdict } from './holds.js';
+import type { HoldKind, HoldVerdict, SettledDecision } from './holds.js';
 import type { Priority } from './priority.js';
 
 /**
@@ -46,6 +46,11 @@ export interface HoldStatus {
   readonly deadline?: string;
 }
 
+/** What somebody has decided about a hold. */
+export interface DecisionStatus extends SettledDecision {
+  readonly hold: string;
+}
+
 /** What `status` reports; `holds` are the open ones. */
 export interface ChainStatus {
   readonly id: string;
@@ -60,6 +65,8 @@ export interface ChainStatus {
   readonly waitsFor: string | null;
   readonly steps: readonly StepStatus[];
   readonly holds: readonly HoldStatus[];
+  /** About holds that are open no more, oldest first. */
+  readonly decisions: readonly DecisionStatus[];
   /** Micro-dollars of all attempts whose model has a known price; null when none has. */
   readonly costMicroUsd: number | null;
   /** Null until the chain has completed. */

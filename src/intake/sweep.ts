@@ -84,9 +84,10 @@ export async function sweep(store: Store, temporal: Client, signal?: AbortSignal
   const sent = await mend(
     away ? [] : await takeUntakenDecisions(store, namespace, BATCH),
     ({ chainId, holdId }) => `${chainId} ${holdId}`,
-    async ({ chainId, holdId }) => {
+    async ({ chainId, holdId, verdict }) => {
       const message: DecideSignalInput = { holdId };
-      await temporal.workflow.getHandle(chainId).signal(DECIDE_HOLD_SIGNAL, message);
+      const workflow = temporal.workflow.getHandle(chainId);
+      await (verdict === 'cancel' ? workflow.cancel() : workflow.signal(DECIDE_HOLD_SIGNAL, message));
       return true;
     },
   );

@@ -58,16 +58,18 @@ export function refuse(
 
 /** Answers what a route threw. What is not an error for people is a defect of ours: callers see no more than that. */
 export function answerError(c: Context, error: unknown, log: (line: string) => void): Response {
+  // Neither the query nor the body: both may hold what is nobody's business.
+  const body = errorBodyOf(error, `${c.req.method} ${c.req.path}`, log);
+  return c.json(body, error instanceof HoldfastError ? STATUS_OF[error.code] : 500);
+}
+
+/** What is told of an error: of one that is not for people only the log is told more. */
+export function errorBodyOf(error: unknown, request: string, log: (line: string) => void): ErrorBody {
   if (error instanceof HoldfastError) {
     const { code, message, remedy } = error;
-    const body: ErrorBody = { error: { code, message, remedy } };
-    return c.json(body, STATUS_OF[code]);
+    return { error: { code, message, remedy } };
   }
-  // Neither the query nor the body: both may hold what is nobody's business.
   const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  log(`${c.req.method} ${c.req.path} failed: ${what}`);
-  const body: ErrorBody = {
-    error: { code: 'INTERNAL', message: 'Holdfast failed to answer.', remedy: "See the server's log." },
-  };
-  return c.json(body, 500);
+  log(`${request} failed: ${what}`);
+  return { error: { code: 'INTERNAL', message: 'Holdfast failed to answer.', remedy: "See the server's log." } };
 }

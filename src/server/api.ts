@@ -79,7 +79,7 @@ export function createApi(options: ApiOptions): Hono {
   app.route('/codec', codecRoutes(options));
   app.use('/v1/*', requireToken(token), refuseForeignPages);
   app.route('/v1/chains', chainRoutes(client));
-  app.route('/v1/dead-letters', deadLetterRoutes(client));
+  app.route('/v1/dead-letters', deadLetterRoutes(client, log));
   app.route('/v1/pauses', pauseRoutes(client));
   app.get('/v1/stats', async (c) => {
     const since = c.req.query('since');

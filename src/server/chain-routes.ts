@@ -15,7 +15,7 @@ const submission = z.strictObject({
 });
 
 const decision = z.strictObject({
-  verdict: z.enum(['retry', 'resolve', 'skip', 'approve', 'reject']),
+  verdict: z.enum(['retry', 'resolve', 'skip', 'cancel', 'approve', 'reject']),
   by: text.min(1, 'is empty').max(200, 'is longer than 200 characters'),
   note: text.max(10_000, 'is longer than 10,000 characters').optional(),
   edit: z.unknown().optional(),

@@ -352,6 +352,13 @@ export async function closeChain(
       .where('chain_id', '=', id)
       .where('decided_at', 'is', null)
       .execute();
+    await trx
+      .updateTable('hold')
+      .set({ taken_at: new Date() })
+      .where('chain_id', '=', id)
+      .where('verdict', '=', 'cancel')
+      .where('taken_at', 'is', null)
+      .execute();
     await releaseChainScopes(trx, id);
     return true;
   });

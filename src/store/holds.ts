@@ -19,6 +19,9 @@ export type HoldRow = Selectable<HoldTable>;
 /** The verdict on holds whose chain ended before anybody decided. */
 export const WITHDRAWN = 'withdrawn';
 
+/** Verdicts that no workflow takes: the first is none, and the second is Temporal's cancellation. */
+const NOT_TAKEN: readonly (string | null)[] = [WITHDRAWN, 'cancel'];
+
 /** Names the chain's run that a hold belongs to. */
 export interface HoldScope {
   readonly chainId: string;
@@ -80,7 +83,12 @@ export async function openHold(
       .where('id', '=', hold.holdId)
       .executeTakeFirstOrThrow();
     // Withdrawn with the end of its chain, which has been reset since: nobody has decided it.
-    const withdrawn = row.verdict === WITHDRAWN;
+    const withdrawn = isWithdrawn(row);
+    if (row.verdict === 'cancel') {
+      // Its cancellation is still to come.
+      if (!withdrawn) return null;
+      await keepAsNote(trx, row);
+    }
     const decision = withdrawn ? null : settled(row);
     if (decision === null) {
       const undecided = { verdict: null, decided_by: null, decided_at: null, taken_at: null, note: null };
@@ -101,6 +109,26 @@ export async function openHold(
     }
     return decision;
   });
+}
+
+/** Whether its chain ended before anybody decided it, or because somebody decided so. */
+function isWithdrawn({ verdict, taken_at }: HoldRow): boolean {
+  return verdict === WITHDRAWN || (verdict === 'cancel' && taken_at !== null);
+}
+
+/** Who cancelled the chain, and why, stays known when the hold is open again after a reset. */
+async function keepAsNote(trx: Transaction, row: HoldRow): Promise<void> {
+  await trx
+    .insertInto('hold_note')
+    .values({
+      chain_id: row.chain_id,
+      first_run_id: row.first_run_id,
+      hold_id: row.id,
+      written_at: row.decided_at as Date,
+      written_by: row.decided_by as string,
+      text: `Cancelled the chain, which was reset since: ${row.note}`,
+    })
+    .execute();
 }
 
 type Transaction = Parameters<Parameters<ReturnType<Store['db']['transaction']>['execute']>[0]>[0];
@@ -136,7 +164,7 @@ export async function decideHold(
     if (row === undefined) return null;
     if (!verdictsOf(row).includes(decision.verdict)) throw wrongVerdict(row, decision.verdict);
     // Withdrawn with the end of its chain, which has been reset to a point after the hold was opened: it is open again.
-    const reopened = row.verdict === WITHDRAWN && chain?.closed_at === null;
+    const reopened = isWithdrawn(row) && chain?.closed_at === null;
     const earlier = reopened ? null : settled(row);
     if (earlier !== null) {
       return { accepted: decisionId !== null && row.decision_id === decisionId, decision: earlier };
@@ -167,7 +195,7 @@ export async function decideHold(
       .where('decided_at', 'is', null)
       .limit(1)
       .executeTakeFirst();
-    if (open === undefined) {
+    if (open === undefined && counts.verdict !== 'cancel') {
       await trx
         .updateTable('chain')
         .set({ state: 'running' })
@@ -187,6 +215,16 @@ export function wrongVerdict(hold: Pick<HoldRow, 'id' | 'kind' | 'skippable'>, v
     `Hold ${hold.id} is ${kindOf(hold, verdict)} and takes no ${JSON.stringify(verdict)}.`,
     `Decide: ${allowed}.`,
   );
+}
+
+/** What was decided about holds, oldest first; those that ended with their chain were not. */
+export function decisionsOf(holds: readonly HoldRow[]): ({ readonly hold: string } & SettledDecision)[] {
+  return holds
+    .flatMap((row) => {
+      const decision = row.verdict === WITHDRAWN ? null : settled(row);
+      return decision === null ? [] : [{ hold: row.id, ...decision }];
+    })
+    .sort((one, other) => one.at.localeCompare(other.at));
 }
 
 /** One hold, or undefined. */
@@ -224,7 +262,7 @@ export async function listStepEdits(
 /** The decision about a hold, or null while there is none. */
 export async function readDecision(store: Store, scope: HoldScope, holdId: string): Promise<SettledDecision | null> {
   const row = await findHold(store, scope, holdId);
-  return row === undefined || row.verdict === WITHDRAWN ? null : settled(row);
+  return row === undefined || NOT_TAKEN.includes(row.verdict) ? null : settled(row);
 }
 
 /** Notes that the workflow has taken the decision about a hold, so that it need not be sent again. */
@@ -251,7 +289,7 @@ export async function takeUntakenDecisions(
   { db }: Store,
   namespace: string,
   limit: number,
-): Promise<{ readonly chainId: string; readonly holdId: string }[]> {
+): Promise<{ readonly chainId: string; readonly holdId: string; readonly verdict: string }[]> {
   const rows = await db
     .updateTable('hold')
     .set(({ eb }) => ({ sends: eb('sends', '+', 1), sent_at: sql<Date>`now()` }))
@@ -284,9 +322,9 @@ export async function takeUntakenDecisions(
           .$asTuple('chain_id', 'first_run_id', 'id'),
       ),
     )
-    .returning(['chain_id', 'id'])
+    .returning(['chain_id', 'id', 'verdict'])
     .execute();
-  return rows.map((row) => ({ chainId: row.chain_id, holdId: row.id }));
+  return rows.map((row) => ({ chainId: row.chain_id, holdId: row.id, verdict: row.verdict ?? '' }));
 }
 
 /** All holds of a chain, decided ones too, oldest first. Not those of a chain that had its workflow id before it. */

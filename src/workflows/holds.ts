@@ -108,7 +108,8 @@ export async function decideHold({ holdId, ...decision }: DecideHoldInput): Prom
     const outcome = await CancellationScope.nonCancellable(() =>
       callEngine('holdfastDecideHold', input, `decide ${holdId}: ${decision.verdict}`),
     );
-    hold.decision ??= outcome.decision;
+    // A decision to cancel comes as the chain's cancellation.
+    if (outcome.decision.verdict !== 'cancel') hold.decision ??= outcome.decision;
     return outcome;
   } catch (error) {
     // The caller of an update is shown the message of the failure itself, not that an activity failed.

@@ -63,12 +63,12 @@ describe('dead letters on the command line', () => {
       ['retry-all', '--cluster', name, '--edit', '-', '--why', 'longer answers'],
       '{"maxTokens":3000}',
     );
-    expect(retried).toEqual({ total: 3, retried: 3, succeeded: 3, heldAgain: 0, gone: 0, leftAlone: [] });
+    expect(retried).toEqual({ total: 3, retried: 3, onTheWay: 0, succeeded: 3, heldAgain: 0, gone: 0, leftAlone: [] });
     await stack.use(async (client) => {
       for (const id of ids) expect((await client.wait(id)).state).toBe('completed');
     });
     expect((await deadLetters(['list'])).stdout).toBe('No dead letters.\n');
-  });
+  }, 240_000);
 
   test('are resolved by hand, once, with a result that fits and a reason', async () => {
     const [id] = (await hold(1)) as [string];
@@ -79,6 +79,42 @@ describe('dead letters on the command line', () => {
       expect(await client.wait(id)).toMatchObject({ state: 'completed', output: { summary: 'By hand.' } });
     });
     expect(await resolve('--reason', 'again')).toMatchObject({ code: 2, stderr: expect.stringContaining('resolve') });
+  });
+
+  test('are cancelled with their chain, once and for a reason', async () => {
+    const [id] = (await hold(1)) as [string];
+    const cancel = (...args: string[]) => deadLetters(['cancel', id, '--by', 'ann', ...args]);
+    expect(await cancel()).toMatchObject({ code: 2, stderr: expect.stringContaining('To cancel needs a reason') });
+    expect(await cancel('--reason', 'not wanted')).toEqual({
+      code: 0,
+      stdout: `${id}: cancel summarize-1.\n`,
+      stderr: '',
+    });
+    await stack.use(async (client) => {
+      const decision = { hold: 'summarize-1', verdict: 'cancel', by: 'ann', note: 'not wanted' };
+      expect(await client.status(id)).toMatchObject({ state: 'cancelled', decisions: [decision] });
+    });
+    expect(await cancel('--reason', 'again')).toMatchObject({ stderr: expect.stringContaining('decided by ann') });
+  });
+
+  test('are retried all over HTTP, told line by line', async () => {
+    const ids = await hold(3);
+    const { httpUrl } = await stack.ready();
+    const response = await fetch(`${httpUrl}/v1/dead-letters/retry-all`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ filter: { reason: 'refusal', since: '1h' }, by: 'ann' }),
+    });
+    const lines = (await response.text())
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const ended = { onTheWay: 0, heldAgain: 0, gone: 0, leftAlone: [] };
+    expect(lines.at(-1)).toEqual({ report: { total: 3, retried: 3, succeeded: 3, ...ended } });
+    expect(lines[0]).toMatchObject({ progress: { total: 3 } });
+    await stack.use(async (client) => {
+      for (const id of ids) expect((await client.wait(id)).state).toBe('completed');
+    });
   });
 
   test.each([

@@ -41,7 +41,9 @@ describe('the HTTP API of dev', () => {
     const chains = `${httpUrl}/v1/chains`;
     const { id } = await post<{ id: string }>(chains, { chain: 'analyzeDocument', input: { document } });
     const held = await untilState(`${chains}/${id}`, 'held');
-    expect(held.holds).toMatchObject([{ id: 'summarize-1', reason: 'refusal', verdicts: ['retry', 'resolve'] }]);
+    expect(held.holds).toMatchObject([
+      { id: 'summarize-1', reason: 'refusal', verdicts: ['retry', 'resolve', 'cancel'] },
+    ]);
     await post(`${chains}/${id}/decisions`, { verdict: 'retry', by: 'a test' });
     const done = await untilState(`${chains}/${id}`, 'completed');
     expect(done.steps.map(({ name, attempts }) => [name, attempts])).toEqual([

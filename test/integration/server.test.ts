@@ -47,9 +47,20 @@ afterAll(async () => {
 
 interface Parts extends Partial<ServerOptions> {
   readonly temporalAddress?: string;
+  readonly wrap?: (client: HoldfastClient) => void;
 }
 
-async function serve({ temporalAddress = environment.address, ...options }: Parts = {}): Promise<RunningServer> {
+/** Keeps what each retry of many comes to. */
+function watchRetryAll({ deadLetters }: HoldfastClient, reports: Promise<unknown>[]): void {
+  const retryAll = deadLetters.retryAll.bind(deadLetters);
+  deadLetters.retryAll = (...args) => {
+    const report = retryAll(...args);
+    reports.push(report);
+    return report;
+  };
+}
+
+async function serve({ temporalAddress = environment.address, wrap, ...options }: Parts = {}): Promise<RunningServer> {
   const own = options.store ?? store;
   const codec = createPayloadCodec(own);
   const temporal = linkTemporal({ address: temporalAddress, namespace: 'default' }, codec);
@@ -61,8 +72,10 @@ async function serve({ temporalAddress = environment.address, ...options }: Part
     approvals: { report: { proposal: z.object({ title: z.string() }) } },
   };
   const limits = { maxInputBytes: MAX_INPUT_BYTES, contextWindowOf: () => null };
+  const client = new HoldfastClient({ store: own, temporal, app, limits });
+  wrap?.(client);
   const server = await startServer({
-    client: new HoldfastClient({ store: own, temporal, app, limits }),
+    client,
     store: own,
     temporal,
     codec,
@@ -107,8 +120,12 @@ const submission = <More extends object>(text: string, more?: More) => ({
 });
 
 /** A chain that is held, by the records. */
-async function held(server: RunningServer, hold: object = { kind: 'failure', step: 's' }): Promise<string> {
-  const { id } = (await call(server, 'POST', '/v1/chains', submission(randomUUID()))).body;
+async function held(
+  server: RunningServer,
+  hold: object = { kind: 'failure', step: 's' },
+  tenant = 'acme',
+): Promise<string> {
+  const { id } = (await call(server, 'POST', '/v1/chains', submission(randomUUID(), { tenant }))).body;
   const { runId } = await environment.client.workflow.getHandle(id).describe();
   const common = { holdId: 's-1', reason: 'refusal', call: 1, message: 'no' } as const;
   await openHold(store, { chainId: id, firstRunId: runId }, { ...common, ...hold } as Parameters<typeof openHold>[2]);
@@ -269,8 +286,96 @@ describe('dead letters', () => {
     expect((await call(server, 'GET', '/v1/dead-letters?assignee=bob')).body).toMatchObject({ total: 1 });
     expect(await call(server, 'GET', `${path}?hold=s-1`)).toMatchObject({
       status: 200,
-      body: { stepInput: { text: 'a' }, notes: [{ by: 'ann', text: 'seen' }], verdicts: ['retry', 'resolve'] },
+      body: {
+        stepInput: { text: 'a' },
+        notes: [{ by: 'ann', text: 'seen' }],
+        verdicts: ['retry', 'resolve', 'cancel'],
+      },
     });
+  });
+
+  test('are cancelled with their chain, once, for a reason', async () => {
+    const server = await serve();
+    const id = await held(server);
+    const cancel = (body: object) => call(server, 'POST', `/v1/dead-letters/${id}/cancellations`, body);
+    expect(await cancel({ by: 'ann' })).toMatchObject({ status: 400 });
+    expect(await cancel({ by: 'ann', reason: ' ' })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'WRONG_DECISION', message: expect.stringContaining('needs a reason') } },
+    });
+    // Nobody runs the chain here, so that it ends only by the records.
+    const cancelling = cancel({ by: 'ann', reason: 'not wanted' });
+    await expect
+      .poll(() =>
+        environment.client.workflow
+          .getHandle(id)
+          .describe()
+          .then(({ raw }) => raw.workflowExtendedInfo?.cancelRequested),
+      )
+      .toBe(true);
+    await closeChain(store, id, { state: 'cancelled' });
+    expect(await cancelling).toMatchObject({
+      status: 201,
+      body: { id, holds: [{ id: 's-1', outcome: { accepted: true, decision: { verdict: 'cancel' } } }] },
+    });
+    expect(await cancel({ by: 'bob', reason: 'not wanted' })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'ALREADY_DECIDED', message: expect.stringContaining('by ann') } },
+    });
+    expect((await call(server, 'GET', `/v1/chains/${id}`)).body).toMatchObject({
+      state: 'cancelled',
+      decisions: [{ hold: 's-1', verdict: 'cancel', by: 'ann', note: 'not wanted' }],
+    });
+  });
+
+  const RETRY_ALL = '/v1/dead-letters/retry-all';
+
+  test('are retried all, line by line, until the caller is gone', async () => {
+    const told: Promise<unknown>[] = [];
+    const server = await serve({ wrap: (client) => watchRetryAll(client, told) });
+    const tenant = randomUUID();
+    for (let count = 0; count < 2; count += 1) await held(server, { kind: 'failure', step: 's' }, tenant);
+    const body = { filter: { tenant }, by: 'ann', reason: 'mended' };
+    expect(await call(server, 'POST', RETRY_ALL, { ...body, dryRun: true })).toMatchObject({
+      status: 200,
+      body: { total: 2, clusters: [{ count: 2 }], costMicroUsd: null },
+    });
+    expect((await call(server, 'GET', `/v1/dead-letters?tenant=${tenant}`)).body).toMatchObject({ total: 2 });
+    const gone = new AbortController();
+    const response = await fetch(server.url + RETRY_ALL, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+      signal: gone.signal,
+    });
+    expect(response.headers.get('content-type')).toBe('application/x-ndjson');
+    const { value } = await (response.body as ReadableStream<Uint8Array>).getReader().read();
+    const progress = { total: 2, retried: 1, onTheWay: 1, succeeded: 0, heldAgain: 0, gone: 0, leftAlone: [] };
+    expect(JSON.parse(new TextDecoder().decode(value))).toEqual({ progress });
+    gone.abort();
+    expect(await told[0]).toEqual(progress);
+    expect((await call(server, 'GET', `/v1/dead-letters?tenant=${tenant}`)).body).toMatchObject({ total: 1 });
+  });
+
+  test.each([
+    [{ filter: { colour: 'red' }, by: 'ann' }, 400, 'INVALID_INPUT', /no "colour"/],
+    [{ filter: { colour: 'red' }, dryRun: true }, 400, 'INVALID_INPUT', /no "colour"/],
+    [{ filter: { tenant: 7 }, by: 'ann' }, 400, 'INVALID_INPUT', /filter.tenant/],
+    [{ filter: { tenant: 'nobody at all' }, by: 'ann' }, 400, 'INVALID_INPUT', /No dead letter fits/],
+    [{ filter: { cluster: 'ffffffffffff' }, dryRun: true }, 400, 'INVALID_INPUT', /No dead letter fits/],
+    [{ filter: { text: 'a\0' }, by: 'ann' }, 400, 'INVALID_INPUT', /NUL/],
+    [{ filter: {} }, 400, 'INVALID_INPUT', /by: is missing/],
+    [{ by: 'ann' }, 400, 'INVALID_INPUT', /filter/],
+    [{ filter: {}, by: 'ann', atOnce: 0.5 }, 400, 'INVALID_INPUT', /at once/],
+    [{ filter: {}, by: 'ann', edit: { maxTokens: 5 } }, 409, 'WRONG_DECISION', /needs a reason/],
+    [{ filter: {}, by: 'ann', reason: 'x', edit: { colour: 'red' } }, 400, 'INVALID_INPUT', /No step s is registered/],
+  ])('retry-all of %j is refused, and nothing is retried', async (body, status, code, says) => {
+    const server = await serve();
+    const id = await held(server);
+    const answer = await call(server, 'POST', RETRY_ALL, body);
+    expect(answer).toMatchObject({ status, body: { error: { code } } });
+    expect(answer.body.error.message).toMatch(says);
+    expect((await call(server, 'GET', `/v1/dead-letters?id=${id}`)).body).toMatchObject({ total: 1 });
   });
 
   test.each([

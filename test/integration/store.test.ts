@@ -22,6 +22,7 @@ import {
 } from '../../src/store/chains.js';
 import { encodeTurns, readConversation } from '../../src/store/conversations.js';
 import { openStore, type Store } from '../../src/store/database.js';
+import { listNotes } from '../../src/store/dead-letters.js';
 import { decideHold, listHolds, openHold, readDecision, takeUntakenDecisions } from '../../src/store/holds.js';
 import { announceWorker, isWorkerAlive } from '../../src/store/liveness.js';
 import { migrate } from '../../src/store/migrate.js';
@@ -478,6 +479,31 @@ describe('holds', () => {
     const scope = await held();
     await closeChain(store, scope.chainId, { state: 'cancelled' });
     expect(await listHolds(store, scope.chainId, scope.firstRunId)).toMatchObject([{ verdict: 'withdrawn' }]);
+  });
+
+  test('of which one cancels the chain are no decision for its workflow, and are open again after a reset', async () => {
+    const scope = await held();
+    const cancel = { verdict: 'cancel', by: 'ann', note: 'not wanted' } as const;
+    expect(await decideHold(store, scope, 'analyze-1', cancel)).toMatchObject({ accepted: true });
+    expect(await decideHold(store, scope, 'analyze-1', { verdict: 'retry', by: 'bob' })).toMatchObject({
+      accepted: false,
+      decision: { by: 'ann', verdict: 'cancel' },
+    });
+    expect(await readDecision(store, scope, 'analyze-1')).toBeNull();
+    expect(await openHold(store, scope, hold)).toBeNull();
+    expect(await findChain(store, scope.chainId)).toMatchObject({ state: 'held' });
+    await closeChain(store, scope.chainId, { state: 'cancelled' });
+    await store.db.updateTable('chain').set({ closed_at: null }).where('id', '=', scope.chainId).execute();
+    expect(await openHold(store, scope, hold)).toBeNull();
+    expect(await listHolds(store, scope.chainId, scope.firstRunId)).toMatchObject([
+      { verdict: null, decided_by: null },
+    ]);
+    expect(await listNotes(store, scope, 'analyze-1')).toMatchObject([
+      { written_by: 'ann', text: expect.stringContaining('not wanted') },
+    ]);
+    expect(await decideHold(store, scope, 'analyze-1', { verdict: 'retry', by: 'bob' })).toMatchObject({
+      accepted: true,
+    });
   });
 
   describe('that are decided', () => {

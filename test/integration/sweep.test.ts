@@ -160,6 +160,24 @@ describe('a sweep', () => {
 });
 
 describe('a link to Temporal', () => {
+  test('cancels a chain about which that was decided while Temporal was away', async () => {
+    const id = await abandoned();
+    await sweep(store, environment.client);
+    const scope = { chainId: id, firstRunId: await started(id) };
+    const hold = { kind: 'failure', reason: 'refusal', step: 's', call: 1, message: 'no' } as const;
+    await openHold(store, scope, { ...hold, holdId: 's-1' });
+    await decideHold(store, scope, 's-1', { verdict: 'cancel', by: 'ann', note: 'not wanted' });
+    await store.db
+      .updateTable('hold')
+      .set({ decided_at: new Date(Date.now() - 60_000) })
+      .where('chain_id', '=', id)
+      .execute();
+    expect(await sweep(store, environment.client)).toMatchObject({ sent: 1, problems: [] });
+    const { raw } = await environment.client.workflow.getHandle(id).describe();
+    expect(raw.workflowExtendedInfo?.cancelRequested).toBe(true);
+    await closeChain(store, id, { state: 'cancelled' });
+  });
+
   test('says that a namespace does not exist instead of failing in an unknown way', async () => {
     const link = linkTemporal({ address: environment.address, namespace: 'nowhere' });
     const started = link.use((client) => client.workflow.start('x', { taskQueue: 'x', workflowId: randomUUID() }));

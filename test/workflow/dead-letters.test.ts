@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { z } from 'zod';
 import { defineChain, defineStep } from '../../src/agents/define.js';
 import type { HoldDecision, StepEdit } from '../../src/contracts/holds.js';
+import { DECIDE_HOLD_UPDATE } from '../../src/contracts/messages.js';
 import { flawOfReasons, REASONS, StepError } from '../../src/contracts/reasons.js';
 import type { ChainStatus } from '../../src/contracts/status.js';
 import { ChainTestEnvironment, cutOff, failure, refusal } from '../../src/testing.js';
@@ -182,7 +183,10 @@ describe('skip', () => {
   test('goes on with what the author has said', async () => {
     const script = environment.script({ echo: [refusal(), 'after it'] });
     const { id } = await environment.run('withSkippable', 'this');
-    expect(await deadLetters().show(id)).toMatchObject({ verdicts: ['retry', 'resolve', 'skip'], title: 'about this' });
+    expect(await deadLetters().show(id)).toMatchObject({
+      verdicts: ['retry', 'resolve', 'skip', 'cancel'],
+      title: 'about this',
+    });
     await decide(id, { verdict: 'skip', note: 'not needed' });
     expect(await environment.wait(id)).toMatchObject({ state: 'completed', output: ['left out', 'after it'] });
     script.verify();
@@ -241,7 +245,7 @@ describe('dead letters', () => {
       conversation: [{ role: 'user' }, { role: 'assistant', content: [{ type: 'text', text: 'fine' }] }],
       attemptsMade: [{ state: 'failed', reason: 'invalid_request', requestId: 'req_x1' }],
       notes: [],
-      verdicts: ['retry', 'resolve'],
+      verdicts: ['retry', 'resolve', 'cancel'],
       history: { workflowId: a.id },
     });
     await deadLetters().annotate(a.id, { by: 'Ada', text: 'asked the provider' });
@@ -284,6 +288,7 @@ describe('retry of many', () => {
     expect(report).toEqual({
       total: 5,
       retried: 4,
+      onTheWay: 0,
       succeeded: 3,
       heldAgain: 1,
       gone: 0,
@@ -311,8 +316,8 @@ describe('retry of many', () => {
     const running = retryAll({ edit: { maxTokens: 9 }, atOnce: 2, signal: stop.signal });
     await expect.poll(() => script.calls.length, { timeout: 30_000 }).toBe(3);
     stop.abort();
+    expect(await running).toMatchObject({ total: 4, retried: 3, onTheWay: 2, succeeded: 1, leftAlone: [] });
     release();
-    expect(await running).toMatchObject({ total: 4, retried: 3, succeeded: 3, leftAlone: [] });
     expect(script.calls.map(({ request }) => request.maxTokens)).toEqual([9, 9, 9]);
     const states = await Promise.all(ids.map(async (id) => (await environment.wait(id)).state));
     expect(states).toEqual(['completed', 'completed', 'completed', 'held']);
@@ -327,6 +332,51 @@ describe('retry of many', () => {
     await expect(retryAll({ edit: { maxTokens: -1 } })).rejects.toThrow('maxTokens is to be');
     expect(await deadLetters().list({ tenant })).toMatchObject({ total: 1 });
     await environment.client.cancel(id as string);
+  });
+});
+
+describe('cancel', () => {
+  test('ends the chain, says who did it and why, and needs a reason', async () => {
+    const script = environment.script({ echo: [refusal()] });
+    const { id } = await held(['one']);
+    await expect(deadLetters().cancel(id, { by, note: ' ' })).rejects.toThrow('To cancel needs a reason');
+    expect(await deadLetters().cancel(id, { by, note: 'withdrawn' })).toMatchObject({
+      holds: [{ id: 'echo-1', outcome: { accepted: true, decision: { verdict: 'cancel', by, note: 'withdrawn' } } }],
+    });
+    expect(await environment.client.status(id)).toMatchObject({
+      state: 'cancelled',
+      holds: [],
+      decisions: [{ hold: 'echo-1', verdict: 'cancel', by, note: 'withdrawn' }],
+    });
+    await expect(decide(id, { verdict: 'retry' })).rejects.toThrow(/cancelled, not held/);
+    await expect(decide(id, { verdict: 'resolve', note: 'x', edit: 'y' })).rejects.toThrow(
+      `already decided by ${by} at`,
+    );
+    script.verify();
+  });
+
+  test('loses to a retry that came first', async () => {
+    environment.script({ echo: [refusal(), 'done'] });
+    const { id } = await held(['one']);
+    await decide(id, { verdict: 'retry' });
+    await expect(deadLetters().cancel(id, { by: 'another', note: 'x' }, 'echo-1')).rejects.toMatchObject({
+      code: 'ALREADY_DECIDED',
+      message: expect.stringContaining(`by ${by}`),
+    });
+    expect(await environment.wait(id)).toMatchObject({ state: 'completed' });
+  });
+
+  test('comes also from Temporal, as an update of the workflow', async () => {
+    environment.script({ echo: [refusal()] });
+    const { id } = await held(['one']);
+    const decision = { holdId: 'echo-1', verdict: 'cancel', by: 'ann', note: 'by update' };
+    // biome-ignore lint/complexity/useLiteralKeys: private to all others
+    const outcome = await environment['temporal'].use((client) =>
+      client.workflow.getHandle(id).executeUpdate(DECIDE_HOLD_UPDATE, { args: [decision] }),
+    );
+    expect(outcome).toMatchObject({ accepted: true });
+    const ended = await environment.client.wait(id, { throughHolds: true });
+    expect(ended).toMatchObject({ state: 'cancelled', decisions: [{ by: 'ann', note: 'by update' }] });
   });
 });
 

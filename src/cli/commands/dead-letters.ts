@@ -75,6 +75,9 @@ export function addDeadLettersCommand(program: Command): void {
   deciding(group.command('skip').description('let the chain go on without the step, where its author allows it'))
     .addHelpText('after', `\nExample:\n  holdfast dead-letters skip ${EXAMPLE_ID} --reason "the source is gone"`)
     .action((id: string, flags: Deciding, command: Command) => decide(id, 'skip', undefined, flags, command));
+  deciding(group.command('cancel').description('cancel the chain; who did it and why stays with it'))
+    .addHelpText('after', `\nExample:\n  holdfast dead-letters cancel ${EXAMPLE_ID} --reason "the order was withdrawn"`)
+    .action((id: string, flags: Deciding, command: Command) => decide(id, 'cancel', undefined, flags, command));
   group
     .command('assign')
     .description('say who looks after it')
@@ -183,6 +186,10 @@ function textOf(letter: DeadLetterDetails): string {
       ({ startedAt, state, reason, message, requestId, model }) =>
         `${startedAt} ${model} ${state}${reason === null ? '' : ` ${reason}`}${requestId === null ? '' : ` (${requestId})`}${message === null ? '' : `: ${message}`}`,
     ),
+    ...letter.decisions.map(
+      ({ at, by, verdict, note = '', edit }) =>
+        `${at} ${by}: ${verdict}${edit === undefined ? '' : ` with ${JSON.stringify(edit)}`} ${note}`,
+    ),
     ...letter.notes.map(({ at, by, text }) => `${at} ${by}: ${text}`),
   ].join('\n');
 }
@@ -266,10 +273,11 @@ function planText({ total, clusters: planned, costMicroUsd }: RetryAllPlan): str
   ].join('\n');
 }
 
-function reportText({ total, retried, succeeded, heldAgain, gone, leftAlone }: RetryAllReport): string {
+function reportText({ total, retried, onTheWay, succeeded, heldAgain, gone, leftAlone }: RetryAllReport): string {
   const left = leftAlone.length === 0 ? '' : `; left alone: ${leftAlone.join(', ')}`;
   const others = gone === 0 ? '' : `, ${gone} decided elsewhere`;
-  return `${retried} of ${total} retried: ${succeeded} succeeded, ${heldAgain} held again${others}${left}`;
+  const open = onTheWay === 0 ? '' : `, ${onTheWay} on their way`;
+  return `${retried} of ${total} retried: ${succeeded} succeeded, ${heldAgain} held again${open}${others}${left}`;
 }
 
 async function readEdit(file: string): Promise<object> {

@@ -169,7 +169,7 @@ describe('a held chain', () => {
         step: 'summarize',
         message: expect.any(String),
         suggestedAction: expect.any(String),
-        verdicts: ['retry', 'resolve'],
+        verdicts: ['retry', 'resolve', 'cancel'],
       },
     ]);
     const list = temporal.workflow.list({ query: 'HoldfastState = "held" AND HoldfastReason = "refusal"' });

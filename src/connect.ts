@@ -82,7 +82,13 @@ export function connectParts(config: HoldfastConfig, targets: Targets, options: 
     contextWindowOf: (model: string) => contextWindowOf(model, config.contextWindows)?.contextTokens ?? null,
   };
   return {
-    client: new HoldfastClient({ store, temporal, app: applicationOf(config), limits }),
+    client: new HoldfastClient({
+      store,
+      temporal,
+      app: applicationOf(config),
+      limits,
+      accounts: Object.keys(config.accounts),
+    }),
     store,
     temporal,
     codec,

@@ -38,11 +38,12 @@ export function editCall<Call extends Pick<StepCall, 'priority'> & { readonly in
   call: Call,
   edit: StepEdit,
 ): EditedCall<Call> {
-  const { input, prompt, system, model, maxTokens, lane, priority, dropTurns, summary } = edit;
+  const { input, prompt, system, model, account, maxTokens, lane, priority, dropTurns, summary } = edit;
   return {
     step: {
       ...step,
       ...(model === undefined ? {} : { model }),
+      ...(account === undefined ? {} : { account: account ?? undefined }),
       ...(maxTokens === undefined ? {} : { maxTokens }),
       ...(lane === undefined ? {} : { lane }),
       ...(system === undefined ? {} : { system }),

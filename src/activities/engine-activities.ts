@@ -102,7 +102,11 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
     if (decision.edit === undefined) return decision;
     const hold = await findHold(store, scope(ref), holdId);
     if (hold === undefined) return decision;
-    const checked = await checkBrought({ steps, ...(approvals && { approvals }) }, hold, decision);
+    const checked = await checkBrought(
+      { steps, accounts: routing.accounts ?? [], ...(approvals && { approvals }) },
+      hold,
+      decision,
+    );
     if (!checked.ok) throw ApplicationFailure.nonRetryable(checked.error, 'BadEdit');
     return { ...decision, edit: checked.value };
   }

@@ -9,6 +9,7 @@ import {
   type ModelResponse,
   type TokenUsage,
 } from '../contracts/models.js';
+import { accountGroup } from '../contracts/queues.js';
 import type { QuotaUse } from '../contracts/quotas.js';
 import { REASONS, type ReasonCode } from '../contracts/reasons.js';
 import { type AttemptRow, endAttempt, openAttempt, succeedAttempt } from '../store/attempts.js';
@@ -34,8 +35,8 @@ export interface ModelCallerDependencies {
   readonly forecast: (request: ModelRequest, step: string) => QuotaUse;
   /** Told what a call truly used, and how long its step's input was. */
   readonly learn: (request: ModelRequest, step: string, usage: TokenUsage, inputLength: number | undefined) => void;
-  /** What of a call's usage counts against the quota of its model. */
-  readonly countedUse: (model: string, usage: TokenUsage) => QuotaUse;
+  /** What of a call's usage counts against its quota. */
+  readonly countedUse: (request: ModelRequest, usage: TokenUsage) => QuotaUse;
   /** Refuses, with a message, what cannot fit the model's context. */
   readonly checkContext: (request: ModelRequest, estimate: number, signal: AbortSignal) => Promise<string | undefined>;
   readonly costMicroUsd: (model: string, usage: TokenUsage) => number | null;
@@ -183,6 +184,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       spent: false,
       worker: dependencies.worker,
       model: prepared.step.model,
+      account: prepared.step.account ?? null,
       lane: laneOf(prepared.step),
       quota_group: quotaGroup,
       prompt_hash: prepared.promptHash,
@@ -199,8 +201,8 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     });
   }
 
-  function countedUse(model: string, usage: TokenUsage | undefined): QuotaUse {
-    return usage === undefined ? { input: 0, output: 0 } : dependencies.countedUse(model, usage);
+  function countedUse(request: ModelRequest, usage: TokenUsage | undefined): QuotaUse {
+    return usage === undefined ? { input: 0, output: 0 } : dependencies.countedUse(request, usage);
   }
 
   function billOf(options: CallToMake, usage: TokenUsage | undefined, requestId: string | null | undefined) {
@@ -238,7 +240,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
     const estimate = dependencies.estimate(request, stepCall.step);
     const tooLarge = await dependencies.checkContext(request, estimate, signal);
     if (tooLarge !== undefined) throw stepFailure('context_too_large', tooLarge);
-    const quotaGroup = routing.quotaGroupOf(request.model);
+    const quotaGroup = accountGroup(routing.quotaGroupOf(request.model), request.account);
     const reservation = await reserve(quotaGroup, options);
     const attempt = await reachingStore(() => open(quotaGroup, options)).catch((error: unknown) => {
       reservation.release();
@@ -263,7 +265,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       );
     } catch (error) {
       const failure = error instanceof ModelCallError ? error : undefined;
-      reservation.settle(countedUse(request.model, failure?.details.usage));
+      reservation.settle(countedUse(request, failure?.details.usage));
       if (failure !== undefined) throw await failed(attempt, failure, quotaGroup, options);
       // A port that breaks its promise: counted like every other failure, or it would be tried without end.
       if (!signal.aborted) throw await failed(attempt, unforeseen(error), quotaGroup, options);
@@ -276,7 +278,7 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
       });
       throw cancelled(signal, error);
     }
-    reservation.settle(countedUse(request.model, response.usage));
+    reservation.settle(countedUse(request, response.usage));
     dependencies.learn(request, stepCall.step, response.usage, stepCall.inputLength);
     const bill = billOf(options, response.usage, response.requestId);
     return {
@@ -298,7 +300,8 @@ export function createModelCaller(dependencies: ModelCallerDependencies): ModelC
 }
 
 function circuitOf({ call, request }: CallToMake): CircuitKey {
-  return { step: call.step, model: request.model };
+  // Another account is the way around what fails for everybody, and no sign that the main one works again.
+  return { step: call.step, model: accountGroup(request.model, request.account) };
 }
 
 function probeOf({ chain, call }: CallToMake): string {

@@ -41,6 +41,7 @@ export async function prepareCall(
   );
   const request: ModelRequest = {
     model: step.model,
+    ...(step.account === undefined ? {} : { account: step.account }),
     maxTokens: step.maxTokens ?? DEFAULT_MAX_TOKENS,
     ...(step.system === undefined ? {} : { system: step.system }),
     turns: [...conversation, userTurn],
@@ -48,7 +49,7 @@ export async function prepareCall(
     ...(schema === undefined || prompted ? {} : { outputSchema: schema }),
     cache: step.cache ?? '5m',
   };
-  const { turns: _turns, blobs: _blobs, ...rest } = request;
+  const { turns: _turns, blobs: _blobs, account: _account, ...rest } = request;
   const promptHash = createHash('sha256')
     .update(JSON.stringify([rest, userTurn]))
     .digest('hex');

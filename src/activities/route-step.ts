@@ -2,7 +2,7 @@ import type { PlannedCall, StepPlan } from '../contracts/activities.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { Lane } from '../contracts/lanes.js';
 import { type Priority, priorityKeyOf } from '../contracts/priority.js';
-import { lowTaskQueue, modelTaskQueue } from '../contracts/queues.js';
+import { accountGroup, lowTaskQueue, modelTaskQueue } from '../contracts/queues.js';
 import type { AnyStep, StepRegistry } from '../contracts/steps.js';
 
 /** Default of a step's `maxTokens`. Current models think before they answer, and that counts. */
@@ -20,6 +20,8 @@ const REFERENCE_COST = 1 / 60;
 export interface StepRouting {
   /** Throws a HoldfastError for a model that is in none. */
   readonly quotaGroupOf: (model: string) => string;
+  /** Names of the accounts beside the main one. Default: none. */
+  readonly accounts?: readonly string[];
   /** Whether a part of a group's quota is reserved for work of class `low`. */
   readonly hasLowShare: (quotaGroup: string) => boolean;
   /** What a call is expected to take of its group: the largest part of any of its limits, in minutes. */
@@ -78,9 +80,13 @@ export function groupNameOf(step: AnyStep, routing: StepRouting): string {
 }
 
 /** The quota group of a step, or why it has none: workers of Holdfast do not start then, but others may plan, too. */
-function groupOf({ model }: AnyStep, { quotaGroupOf }: StepRouting): string | HoldfastError {
+function groupOf({ model, account }: AnyStep, { quotaGroupOf, accounts = [] }: StepRouting): string | HoldfastError {
+  if (account !== undefined && !accounts.includes(account)) {
+    const message = `The workers have no account ${JSON.stringify(account)}; known: ${accounts.join(', ') || 'none'}.`;
+    return new HoldfastError('BAD_CONFIGURATION', message, 'Name it under model.accounts, or use another one.');
+  }
   try {
-    return quotaGroupOf(model);
+    return accountGroup(quotaGroupOf(model), account);
   } catch (error) {
     if (error instanceof HoldfastError) return error;
     throw error;

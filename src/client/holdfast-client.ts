@@ -70,6 +70,8 @@ export interface HoldfastClientOptions {
   readonly temporal: TemporalLink;
   readonly app: Application;
   readonly limits: IntakeLimits;
+  /** Names of the accounts that the workers have. Default: not known here, so that only they can refuse another one. */
+  readonly accounts?: readonly string[];
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: any workflow function
@@ -300,7 +302,8 @@ export class HoldfastClient implements ChainOperations {
         'Edit where the chain is registered: the command line reads holdfast.config.ts of the working directory.',
       );
     }
-    const checked = await checkBrought({ steps, approvals }, hold, decision);
+    const { accounts } = this.options;
+    const checked = await checkBrought({ steps, approvals, ...(accounts && { accounts }) }, hold, decision);
     if (checked.ok) return { ...decision, edit: checked.value };
     throw new HoldfastError('INVALID_INPUT', checked.error, 'Correct the named fields; nothing was decided.');
   }

@@ -110,6 +110,7 @@ export async function readDeadLetter(store: Store, head: ChainHead, holdId?: str
         kind: attempt.kind,
         state: attempt.state,
         model: attempt.model,
+        account: attempt.account,
         reason: attempt.reason,
         message: attempt.message,
         answer: attempt.answer,

@@ -30,6 +30,8 @@ export interface Receipt {
   readonly fromJournal: boolean;
   readonly state: AttemptState;
   readonly model: string;
+  /** The configured account that paid; null for the main one. */
+  readonly account: string | null;
   /** The provider's name for the request. */
   readonly requestId: string | null;
   readonly promptHash: string;
@@ -75,6 +77,7 @@ function receiptOf(row: ReceiptRow): Receipt {
     fromJournal,
     state: row.state,
     model: row.model,
+    account: row.account,
     requestId: row.request_id,
     promptHash: row.prompt_hash,
     inputTokens: row.input_tokens,

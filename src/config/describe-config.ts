@@ -4,7 +4,7 @@ const HIDDEN = '***';
 
 /** The configuration as plain data that can be shown and logged: without passwords, keys, certificates and metadata. */
 export function describeConfig(config: HoldfastConfig): Record<string, unknown> {
-  const { temporal, database, model, http, app, ...rest } = config;
+  const { temporal, database, model, accounts, http, app, ...rest } = config;
   return {
     ...rest,
     temporal: describeTemporal(temporal),
@@ -14,9 +14,18 @@ export function describeConfig(config: HoldfastConfig): Record<string, unknown> 
       model.kind === 'anthropic'
         ? { ...model, apiKey: HIDDEN, ...(model.baseUrl === undefined ? {} : { baseUrl: withoutLogin(model.baseUrl) }) }
         : model,
+    accounts: Object.fromEntries(Object.entries(accounts).map(([name, account]) => [name, describeAccount(account)])),
     ...(app === undefined
       ? {}
       : { app: { chains: Object.keys(app.chains), steps: Object.keys(app.steps), workflowsPath: app.workflowsPath } }),
+  };
+}
+
+function describeAccount({ apiKeyEnv, apiKey, baseUrl }: HoldfastConfig['accounts'][string]): Record<string, unknown> {
+  return {
+    ...(apiKeyEnv === undefined ? {} : { apiKeyEnv }),
+    ...(apiKey === undefined ? {} : { apiKey: HIDDEN }),
+    ...(baseUrl === undefined ? {} : { baseUrl: withoutLogin(baseUrl) }),
   };
 }
 

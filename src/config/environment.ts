@@ -57,6 +57,11 @@ export function environmentSettings(env: Environment): Settings {
   return settingsOf(said);
 }
 
+/** A key that stands in a variable of the user's own; undefined when it is empty. Throws `BAD_CONFIGURATION` with its name. */
+export function keyFrom(env: Environment, name: string): string | undefined {
+  return settingsOf([{ field: 'model.apiKey', source: name, value: env[name] }]).model?.apiKey;
+}
+
 /** What the flags say. Throws `BAD_CONFIGURATION` with the name of the flag. */
 export function flagSettings(flags: ConfigFlags): Settings {
   const said = Object.entries(FLAGS).map(([name, { field, flag }]) => ({

@@ -6,7 +6,7 @@ import { DEFAULT_IDLE_TIMEOUT_MS } from '../models/anthropic-model.js';
 import { CONTEXT_WINDOWS } from '../models/context-windows.js';
 import { badConfiguration } from './bad-configuration.js';
 import { fileSettings } from './config-file.js';
-import { type Environment, environmentSettings, flagSettings } from './environment.js';
+import { type Environment, environmentSettings, flagSettings, keyFrom } from './environment.js';
 import type { Settings } from './settings-schema.js';
 import { temporalConfig } from './temporal-profile.js';
 import { tracingConfig } from './tracing.js';
@@ -51,6 +51,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     temporal: temporalConfig(fromFlags, env, fromFile),
     database: databaseUrl === undefined ? { kind: 'embedded' } : { kind: 'external', url: databaseUrl },
     model,
+    accounts: accountsOf(fromFile, env),
     ports: over(said.map(({ ports }) => ports)),
     http: httpConfig(over(said.map(({ http }) => http))),
     quota: {
@@ -87,7 +88,24 @@ export function quotaGroupOf({ quotaGroups }: Pick<HoldfastConfig, 'quotaGroups'
 
 /** The limits of a group: what `quotas` says of it, over what holds for all of them. */
 export function quotaOf({ quota, quotas }: Pick<HoldfastConfig, 'quota' | 'quotas'>, group: string): QuotaLimits {
-  return over([Object.hasOwn(quotas, group) ? quotas[group] : undefined, quota]) as QuotaLimits;
+  const said = (name: string) => (Object.hasOwn(quotas, name) ? quotas[name] : undefined);
+  // That of another account is taken to be like that of the main one, unless something is said of it.
+  const [main] = group.split('@') as [string];
+  return over([said(group), said(main), quota]) as QuotaLimits;
+}
+
+/** The accounts with their keys. A worker needs them all, others only their names: whether one is set is its own to ask. */
+function accountsOf({ model }: Settings, env: Environment): HoldfastConfig['accounts'] {
+  const accounts = Object.entries(model?.accounts ?? {}).map(([name, account]) => {
+    const { apiKeyEnv, baseUrl } = account;
+    if (apiKeyEnv !== undefined) return [name, { ...account, apiKey: keyFrom(env, apiKeyEnv) }];
+    if (baseUrl !== undefined && isLoopback(baseUrl)) return [name, { ...account, apiKey: PLACEHOLDER_API_KEY }];
+    throw badConfiguration(
+      `model.accounts.${name} names no variable with its key.`,
+      `Add apiKeyEnv, e.g. 'ANTHROPIC_API_KEY_${name.toUpperCase()}'; only servers on this machine go without a key.`,
+    );
+  });
+  return Object.fromEntries(accounts) as HoldfastConfig['accounts'];
 }
 
 function modelConfig(said: readonly Settings[]): ModelConfig {

@@ -11,6 +11,9 @@ const whole = (least: number, most = Number.MAX_SAFE_INTEGER) =>
 /** Longer ones would overflow the timers of Node. */
 const milliseconds = (least: number) => whole(least, 2 ** 31 - 1);
 const dollars = z.number('expected a number').min(0, 'expected at least 0');
+const accountName = text.regex(/^[\w-]{1,40}$/, 'expected letters, digits, "-" and "_", at most 40 of them');
+/** Of a model, or of one through an account. */
+const anyGroup = text.regex(/^[\w.-]{1,100}(@[\w-]{1,40})?$/, 'expected the name of a quota group, or group@account');
 const group = text.regex(/^[\w.-]{1,100}$/, 'expected letters, digits, ".", "-" and "_", at most 100 of them');
 
 /** A secret that is sent as a header: other characters cannot be, and would show up in errors. */
@@ -83,6 +86,15 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       baseUrl: url(['http:', 'https:'], 'https://api.anthropic.com').optional(),
       apiKey: headerText.optional(),
+      accounts: z
+        .record(
+          accountName,
+          z.strictObject({
+            apiKeyEnv: text.regex(/^[A-Za-z_]\w*$/, 'expected the name of a variable').optional(),
+            baseUrl: url(['http:', 'https:'], 'https://api.anthropic.com').optional(),
+          }),
+        )
+        .optional(),
     })
     .optional(),
   ports: z
@@ -102,7 +114,7 @@ export const settingsSchema = z.strictObject({
     })
     .optional(),
   quota: quota.optional(),
-  quotas: z.record(group, quota).optional(),
+  quotas: z.record(anyGroup, quota).optional(),
   quotaGroups: z.record(text, group).optional(),
   lanes: z.strictObject({ fast: lane.optional(), heavy: lane.optional() }).optional(),
   prices: z
@@ -141,6 +153,8 @@ export type Settings = z.infer<typeof settingsSchema>;
 export const SECRET_FIELDS: readonly string[] = [
   'database.url',
   'model.apiKey',
+  // Somebody may write the key itself where its variable is to be named.
+  'model.accounts',
   'temporal.apiKey',
   'temporal.tls',
   'temporal.metadata',

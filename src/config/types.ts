@@ -24,6 +24,14 @@ export type ModelConfig =
   | { readonly kind: 'simulated' }
   | { readonly kind: 'anthropic'; readonly apiKey: string; readonly baseUrl?: string };
 
+/** Another account with the provider, or another server, that single steps and edits may name. */
+export interface AccountConfig {
+  /** The variable that holds its key. Default: none, for a server on this machine. */
+  readonly apiKeyEnv?: string;
+  /** Default: that of the model. */
+  readonly baseUrl?: string;
+}
+
 /**
  * A worker's version in Temporal's sense. With it a worker takes no chains before Temporal is told that its version is the
  * current one, and open chains go on with the current one.
@@ -73,6 +81,8 @@ export interface HoldfastConfig {
   readonly database: DatabaseConfig;
   /** Default: simulated. */
   readonly model: ModelConfig;
+  /** By name; `apiKey` is what the variable holds, undefined when it is empty. Default: none. */
+  readonly accounts: Readonly<Record<string, AccountConfig & { readonly apiKey: string | undefined }>>;
   readonly ports: PortsConfig;
   readonly http: HttpConfig;
   /**
@@ -119,7 +129,12 @@ export interface HoldfastSettings {
   /** Without an address the embedded Temporal is used, whatever the user's default TOML profile says. */
   readonly temporal?: TemporalConnection & { readonly address?: string; readonly namespace?: string };
   readonly database?: { readonly url?: string };
-  readonly model?: { readonly baseUrl?: string; readonly apiKey?: string };
+  readonly model?: {
+    readonly baseUrl?: string;
+    readonly apiKey?: string;
+    /** By a name of your own. Keys stand in variables, never here. */
+    readonly accounts?: Readonly<Record<string, AccountConfig>>;
+  };
   readonly ports?: PortsConfig;
   /** `uiOrigins` is one text, with commas between several. */
   readonly http?: { readonly host?: string; readonly token?: string; readonly uiOrigins?: string };

@@ -12,7 +12,7 @@ export type Checked = { readonly ok: true; readonly value: unknown } | { readonl
  * a step by the step's input, a result by the step's output. Returns the value as its schema gives it.
  */
 export async function checkBrought(
-  app: { readonly steps: StepRegistry; readonly approvals?: ApprovalRegistry },
+  app: { readonly steps: StepRegistry; readonly approvals?: ApprovalRegistry; readonly accounts?: readonly string[] },
   hold: { readonly kind: HoldKind; readonly step: string },
   { verdict, edit }: HoldDecision,
 ): Promise<Checked> {
@@ -20,7 +20,9 @@ export async function checkBrought(
   if (hold.kind === 'approval') return checkEdit(app.approvals, hold.step, edit);
   const step = Object.hasOwn(app.steps, hold.step) ? app.steps[hold.step] : undefined;
   if (step === undefined) return wrong(`No step ${hold.step} is registered here, so that what it takes is not known.`);
-  return verdict === 'resolve' ? checkResult(step, hold.step, edit) : checkStepEdit(step, hold.step, edit);
+  return verdict === 'resolve'
+    ? checkResult(step, hold.step, edit)
+    : checkStepEdit(step, hold.step, edit, app.accounts);
 }
 
 async function checkResult({ output }: AnyStep, name: string, value: unknown): Promise<Checked> {
@@ -41,6 +43,10 @@ const FIELDS: { readonly [Field in keyof StepEdit]-?: { is: (value: unknown) => 
   prompt: TEXT,
   system: TEXT,
   model: TEXT,
+  account: {
+    is: (value) => value === null || TEXT.is(value),
+    what: 'the name of an account, or null for the main one',
+  },
   maxTokens: COUNT,
   lane: { is: (value) => (LANES as readonly unknown[]).includes(value), what: `one of ${LANES.join(', ')}` },
   priority: { is: isPriority, what: `one of ${PRIORITIES.join(', ')}` },
@@ -48,7 +54,12 @@ const FIELDS: { readonly [Field in keyof StepEdit]-?: { is: (value: unknown) => 
   summary: TEXT,
 };
 
-async function checkStepEdit(step: AnyStep, name: string, edit: unknown): Promise<Checked> {
+async function checkStepEdit(
+  step: AnyStep,
+  name: string,
+  edit: unknown,
+  accounts: readonly string[] | undefined,
+): Promise<Checked> {
   if (typeof edit !== 'object' || edit === null || Array.isArray(edit) || Object.keys(edit).length === 0) {
     return wrong(`An edit of ${name} is an object with some of: ${Object.keys(FIELDS).join(', ')}.`);
   }
@@ -57,7 +68,10 @@ async function checkStepEdit(step: AnyStep, name: string, edit: unknown): Promis
     const { is, what } = FIELDS[field as keyof StepEdit];
     return is(value) ? [] : `${field} is to be ${what}`;
   });
-  const { input, dropTurns, summary } = edit as StepEdit;
+  const { input, account, dropTurns, summary } = edit as StepEdit;
+  if (typeof account === 'string' && accounts?.includes(account) === false) {
+    problems.push(`there is no account ${JSON.stringify(account)}, only ${accounts.join(', ') || 'the main one'}`);
+  }
   if (dropTurns !== undefined && summary !== undefined) {
     problems.push('dropTurns and summary both take the place of the conversation');
   }

@@ -59,6 +59,8 @@ export interface DeadLetterAttempt {
   readonly kind: string;
   readonly state: string;
   readonly model: string;
+  /** The configured account that paid; null for the main one. */
+  readonly account: string | null;
   readonly reason: string | null;
   readonly message: string | null;
   /** The model's text where it could not be used. */

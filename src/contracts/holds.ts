@@ -45,6 +45,8 @@ export interface StepEdit {
   readonly prompt?: string;
   readonly system?: string;
   readonly model?: string;
+  /** Name of a configured account; null is the main one. */
+  readonly account?: string | null;
   readonly maxTokens?: number;
   readonly lane?: Lane;
   readonly priority?: Priority;

@@ -38,6 +38,8 @@ export interface Turn {
 
 export interface ModelRequest {
   readonly model: string;
+  /** Name of the configured account to call through. Default: the main one. */
+  readonly account?: string;
   readonly maxTokens: number;
   readonly system?: string;
   readonly turns: readonly Turn[];

@@ -11,6 +11,8 @@ import type { ScopeUse } from './scopes.js';
 export interface StepDefinition<Input = never, Output = unknown> {
   /** The provider's exact model id. */
   readonly model: string;
+  /** Name of the configured account that its calls go through. Default: the main one. */
+  readonly account?: string;
   /** Default: `fast`. */
   readonly lane?: Lane;
   /** The most output tokens of one call, the model's thinking included. Default: 4,096. */

@@ -280,6 +280,7 @@ export async function recordResolution(
       spent: false,
       worker: null,
       model: resolution.model,
+      account: null,
       lane: resolution.lane,
       quota_group: resolution.quotaGroup,
       prompt_hash: resolution.promptHash,

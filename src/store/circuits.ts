@@ -19,6 +19,7 @@ const anyOpen = anyRowIn('circuit', 500);
 
 export interface CircuitKey {
   readonly step: string;
+  /** With `@account` where it is not the main one. */
   readonly model: string;
 }
 
@@ -63,7 +64,8 @@ export async function noteFailedCall(
     INSERT INTO circuit (step, model, reason, message)
     SELECT ${step}, ${model}, ${reason}, ${storable(message)} FROM (
       SELECT state, reason FROM attempt
-      WHERE id > (SELECT max(id) FROM attempt) - ${LATEST_ATTEMPTS} AND step = ${step} AND model = ${model}
+      WHERE id > (SELECT max(id) FROM attempt) - ${LATEST_ATTEMPTS} AND step = ${step}
+        AND model || coalesce('@' || account, '') = ${model}
         AND kind IN ('call', 'repair') AND state IN ('succeeded', 'failed')
       ORDER BY id DESC LIMIT ${FAILURES.of}) latest
     HAVING count(*) FILTER (WHERE latest.state = 'failed' AND latest.reason = ${reason}) >= ${FAILURES.most}

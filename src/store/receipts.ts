@@ -17,6 +17,7 @@ const COLUMNS = [
   'attempt.kind',
   'attempt.state',
   'attempt.model',
+  'attempt.account',
   'attempt.request_id',
   'attempt.prompt_hash',
   'attempt.input_tokens',

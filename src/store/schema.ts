@@ -91,6 +91,8 @@ export interface AttemptTable {
   spent: boolean;
   worker: number | null;
   model: string;
+  /** The configured account that paid; null for the main one. */
+  account: string | null;
   lane: Lane;
   quota_group: string;
   prompt_hash: string;
@@ -162,6 +164,8 @@ export interface HoldTable {
   skippable: Generated<boolean>;
   /** Who looks after it. */
   assignee: string | null;
+  /** The scopes that its chain and call had when it was opened. */
+  scopes: Generated<string[]>;
   /** Its message without what differs between two failures of one cause; and all that have it, their step and reason. */
   pattern: GeneratedAlways<string>;
   cluster: GeneratedAlways<string>;

@@ -4,6 +4,8 @@ import { quotaGroupOf, quotaOf } from '../config/index.js';
 import type { Application } from '../contracts/chain-definition.js';
 import { HoldfastError } from '../contracts/errors.js';
 import type { ModelPort, ModelRequest } from '../contracts/models.js';
+import { accountGroup } from '../contracts/queues.js';
+import { withAccounts } from '../models/accounts.js';
 import { createAnthropicModel } from '../models/anthropic-model.js';
 import { contextWindowOf } from '../models/context-windows.js';
 import { TokenEstimator } from '../models/estimate-tokens.js';
@@ -35,22 +37,23 @@ export function workerSettings(
 ): WorkerSettings {
   const estimator = new TokenEstimator();
   const forecast = new UsageForecast(estimator);
-  const quotaOfModel = (name: string) => quotaOf(config, quotaGroupOf(config, name));
+  const quotaOfModel = ({ model: name, account }: { readonly model: string; readonly account?: string | undefined }) =>
+    quotaOf(config, accountGroup(quotaGroupOf(config, name), account));
   return {
     ...targets,
     app,
     model,
     knowledge: {
       estimate: (request, step) => estimator.estimate(request, step),
-      forecast: (request, step) => forecast.of(request, step, quotaOfModel(request.model).countCacheReads),
+      forecast: (request, step) => forecast.of(request, step, quotaOfModel(request).countCacheReads),
       learn: (request, step, usage, inputLength) => {
-        const { countCacheReads } = quotaOfModel(request.model);
+        const { countCacheReads } = quotaOfModel(request);
         forecast.learn(request, step, usage, { inputLength, countCacheReads });
         estimator.learn(request, step, usage);
       },
       remember: (calls) => forecast.remember(calls),
-      countedUse: (name, usage) => ({
-        input: countedInput(usage, quotaOfModel(name).countCacheReads),
+      countedUse: (request, usage) => ({
+        input: countedInput(usage, quotaOfModel(request).countCacheReads),
         output: usage.outputTokens,
       }),
       checkContext: (request, estimate, signal) => checkContext(config, model, request, estimate, signal),
@@ -59,9 +62,11 @@ export function workerSettings(
     },
     routing: {
       quotaGroupOf: (name) => quotaGroupOf(config, name),
+      accounts: Object.keys(config.accounts),
       hasLowShare: (group) => quotaOf(config, group).lowShare > 0,
-      costOf: ({ step, inputLength = 0 }, { model: name, maxTokens = DEFAULT_MAX_TOKENS }) => {
-        const { requestsPerMinute, inputTokensPerMinute, outputTokensPerMinute } = quotaOfModel(name);
+      costOf: ({ step, inputLength = 0 }, asked) => {
+        const { model: name, maxTokens = DEFAULT_MAX_TOKENS } = asked;
+        const { requestsPerMinute, inputTokensPerMinute, outputTokensPerMinute } = quotaOfModel(asked);
         const { input, output } = forecast.ofInput(name, step, inputLength, maxTokens);
         return Math.max(1 / requestsPerMinute, input / inputTokensPerMinute, output / outputTokensPerMinute);
       },
@@ -79,7 +84,7 @@ export function workerSettings(
   };
 }
 
-function modelOf({ model, idleTimeoutMs }: HoldfastConfig): ModelPort {
+function modelOf({ model, accounts, idleTimeoutMs }: HoldfastConfig): ModelPort {
   if (model.kind === 'simulated') {
     throw new HoldfastError(
       'BAD_CONFIGURATION',
@@ -87,7 +92,17 @@ function modelOf({ model, idleTimeoutMs }: HoldfastConfig): ModelPort {
       'Set one of them; `npx holdfast dev` starts workers on its simulated Claude by itself.',
     );
   }
-  return createAnthropicModel({ ...model, idleTimeoutMs });
+  const others = Object.entries(accounts).map(([name, { apiKeyEnv, apiKey, baseUrl = model.baseUrl }]) => {
+    if (apiKey === undefined) {
+      throw new HoldfastError(
+        'BAD_CONFIGURATION',
+        `The account ${name} has no key: ${apiKeyEnv} is not set.`,
+        `Set ${apiKeyEnv} for the workers, or take model.accounts.${name} out of holdfast.config.ts.`,
+      );
+    }
+    return [name, createAnthropicModel({ apiKey, idleTimeoutMs, ...(baseUrl && { baseUrl }) })] as const;
+  });
+  return withAccounts(createAnthropicModel({ ...model, idleTimeoutMs }), new Map(others));
 }
 
 /** Refuses what cannot fit. Only near the limit is the provider asked for its own count, which costs a request. */

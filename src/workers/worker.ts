@@ -10,7 +10,13 @@ import { checkScopes } from '../contracts/check-scopes.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
-import { DEFAULT_QUOTA_GROUP, ENGINE_TASK_QUEUE, lowTaskQueue, modelTaskQueue } from '../contracts/queues.js';
+import {
+  accountGroup,
+  DEFAULT_QUOTA_GROUP,
+  ENGINE_TASK_QUEUE,
+  lowTaskQueue,
+  modelTaskQueue,
+} from '../contracts/queues.js';
 import type { QuotaLimits } from '../contracts/quotas.js';
 import { flawOfReasons } from '../contracts/reasons.js';
 import { temporalUnreachable } from '../intake/temporal-unreachable.js';
@@ -80,7 +86,7 @@ export interface RunningWorker {
  */
 export async function startWorker(settings: WorkerSettings): Promise<RunningWorker> {
   const { temporal, databaseUrl, app, routing, lanes, log } = settings;
-  checkSteps(app, settings.maxOutputTokensOf);
+  checkSteps(app, settings);
   checkScopes(app);
   const flaw = flawOfReasons(app.reasons ?? {});
   if (flaw !== undefined) throw new HoldfastError('BAD_CONFIGURATION', flaw, 'Correct the reasons of the application.');
@@ -265,11 +271,15 @@ async function hasBacklog({ workflowService }: Connection, namespace: string, na
  */
 async function servedQueues(
   app: Application,
-  { quotaGroupOf, quotaGroups, hasLowShare }: WorkerSettings['routing'],
+  { quotaGroupOf, quotaGroups, hasLowShare, accounts = [] }: WorkerSettings['routing'],
   hasBacklog: (taskQueue: string) => Promise<boolean>,
 ): Promise<{ group: string; lane: Lane; taskQueue: string }[]> {
   const groups = new Set([DEFAULT_QUOTA_GROUP, ...quotaGroups]);
   for (const step of Object.values(app.steps)) groups.add(quotaGroupOf(step.model));
+  for (const group of [...groups]) {
+    // Those that the configuration gives limits of their own are there by name.
+    if (!group.includes('@')) for (const account of accounts) groups.add(accountGroup(group, account));
+  }
   const queues: { group: string; lane: Lane; taskQueue: string }[] = [];
   for (const group of groups) {
     for (const lane of LANES) {
@@ -283,8 +293,16 @@ async function servedQueues(
 }
 
 /** Refuses steps that could only be found out by their first call. Throws `BAD_CONFIGURATION`. */
-function checkSteps({ steps }: Application, maxOutputTokensOf: (model: string) => number | null): void {
+function checkSteps({ steps }: Application, { maxOutputTokensOf, routing }: WorkerSettings): void {
+  const { accounts = [] } = routing;
   for (const [name, step] of Object.entries(steps)) {
+    if (step.account !== undefined && !accounts.includes(step.account)) {
+      throw new HoldfastError(
+        'BAD_CONFIGURATION',
+        `Step ${name} names the account ${JSON.stringify(step.account)}, which is not configured.`,
+        `Name it under model.accounts of holdfast.config.ts; known: ${accounts.join(', ') || 'none'}.`,
+      );
+    }
     try {
       if (step.output !== undefined) schemaForModel(step.output, step.structure);
     } catch (error) {

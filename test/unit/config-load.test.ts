@@ -24,6 +24,7 @@ test('everything has a default, and every part is embedded', async () => {
     temporal: { kind: 'embedded', namespace: 'default' },
     database: { kind: 'embedded' },
     model: { kind: 'simulated' },
+    accounts: {},
     ports: {},
     http: { host: '127.0.0.1', uiOrigins: [] },
     quota: {

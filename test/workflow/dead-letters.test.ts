@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { z } from 'zod';
 import { defineChain, defineStep } from '../../src/agents/define.js';
+import type { Receipt } from '../../src/client/read-receipts.js';
 import type { HoldDecision, StepEdit } from '../../src/contracts/holds.js';
 import { DECIDE_HOLD_UPDATE } from '../../src/contracts/messages.js';
 import { flawOfReasons, REASONS, StepError } from '../../src/contracts/reasons.js';
@@ -41,7 +42,11 @@ const app = {
 
 let environment: ChainTestEnvironment<typeof app>;
 beforeAll(async () => {
-  environment = await ChainTestEnvironment.start({ app, databaseUrl: inject('postgresUrl') });
+  environment = await ChainTestEnvironment.start({
+    app,
+    databaseUrl: inject('postgresUrl'),
+    config: { accounts: { backup: { apiKeyEnv: 'BACKUP_KEY', apiKey: 'a-secret-key' } } },
+  });
 });
 afterAll(() => environment?.stop());
 
@@ -85,6 +90,39 @@ describe('retry with an edit', () => {
     ]);
     expect(script.calls.at(-1)?.prompt).toBe('asked otherwise');
     expect((await environment.client.status(id)).steps).toMatchObject([{ attempts: 3 }]);
+    script.verify();
+  });
+
+  test('goes through another account, and back, with quotas and receipts of its own', async () => {
+    const tenant = 'accounts';
+    const script = environment.script({ echo: [failure('spend_limit'), failure('spend_limit'), 'done'] });
+    const { id } = await held(['asked'], tenant);
+    await retry(id, { account: 'backup' });
+    expect(await environment.wait(id)).toMatchObject({ state: 'held' });
+    expect((await deadLetters().show(id)).attemptsMade).toMatchObject([{ account: null }, { account: 'backup' }]);
+    await retry(id, { account: null });
+    expect(await environment.wait(id)).toMatchObject({ state: 'completed', output: ['done'] });
+    expect(script.calls.map(({ request }) => request.account)).toEqual([undefined, 'backup', undefined]);
+    const receipts: Receipt[] = [];
+    for await (const receipt of environment.client.receipts({ tenant })) receipts.push(receipt);
+    expect(receipts.map(({ account }) => account)).toEqual([null, 'backup', null]);
+    expect(new Set(receipts.map(({ promptHash }) => promptHash)).size).toBe(1);
+    const history = JSON.stringify(await environment.client.history(id));
+    expect(history).toMatch(/"holdfast\.[\w.-]+@backup\.fast"/);
+    expect(history + JSON.stringify(receipts)).not.toContain('a-secret-key');
+    script.verify();
+  });
+
+  test('to an account that the workers lack is held again, and says which there are', async () => {
+    const script = environment.script({ echo: [refusal(), 'done'] });
+    const { id } = await held(['asked']);
+    await retry(id, { account: 'nowhere' });
+    expect(await environment.wait(id)).toMatchObject({
+      state: 'held',
+      holds: [{ reason: 'unsupported_step', message: 'The workers have no account "nowhere"; known: backup.' }],
+    });
+    await retry(id, { account: 'backup' });
+    expect(await environment.wait(id)).toMatchObject({ state: 'completed' });
     script.verify();
   });
 

@@ -46,6 +46,7 @@ export function addDeadLettersCommand(program: Command): void {
     .option('--input <file>', 'edit: another input of the step, as JSON')
     .option('--prompt <file>', 'edit: another text of the prompt')
     .option('--model <model>', 'edit: another model')
+    .option('--account <name>', 'edit: another configured account')
     .option('--max-tokens <number>', 'edit: the most output tokens', count)
     .addHelpText(
       'after',
@@ -92,7 +93,7 @@ export function addDeadLettersCommand(program: Command): void {
     .action(annotate);
 }
 
-const EDITS = 'input, prompt, system, model, maxTokens, lane, priority, dropTurns, summary';
+const EDITS = 'input, prompt, system, model, account, maxTokens, lane, priority, dropTurns, summary';
 const EXAMPLE_ID = 'analyzeDocument-01a1fc8e-5110-76ab-91e8-12a6dad8802f';
 
 function filtering(command: Command): Command {
@@ -183,8 +184,8 @@ function textOf(letter: DeadLetterDetails): string {
     `input of the step: ${JSON.stringify(letter.stepInput)}`,
     ...letter.conversation.map(({ role, content }) => `${role}: ${content.map(blockText).join('')}`),
     ...letter.attemptsMade.map(
-      ({ startedAt, state, reason, message, requestId, model }) =>
-        `${startedAt} ${model} ${state}${reason === null ? '' : ` ${reason}`}${requestId === null ? '' : ` (${requestId})`}${message === null ? '' : `: ${message}`}`,
+      ({ startedAt, state, reason, message, requestId, model, account }) =>
+        `${startedAt} ${model}${account === null ? '' : `@${account}`} ${state}${reason === null ? '' : ` ${reason}`}${requestId === null ? '' : ` (${requestId})`}${message === null ? '' : `: ${message}`}`,
     ),
     ...letter.decisions.map(
       ({ at, by, verdict, note = '', edit }) =>
@@ -199,18 +200,20 @@ function blockText(block: DeadLetterDetails['conversation'][number]['content'][n
 }
 
 interface Editing extends Deciding, Pick<StepEdit, 'model' | 'maxTokens'> {
+  readonly account?: string;
   readonly edit?: string;
   readonly input?: string;
   readonly prompt?: string;
 }
 
 async function retry(id: string, flags: Editing, command: Command): Promise<void> {
-  const { edit: file, input, prompt, model, maxTokens } = flags;
+  const { edit: file, input, prompt, model, account, maxTokens } = flags;
   const edit = {
     ...(file === undefined ? {} : await readEdit(file)),
     ...(input === undefined ? {} : { input: await readInput(input) }),
     ...(prompt === undefined ? {} : { prompt: await readText(prompt) }),
     ...(model === undefined ? {} : { model }),
+    ...(account === undefined ? {} : { account }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
   };
   const isEdit = file !== undefined || Object.keys(edit).length > 0;

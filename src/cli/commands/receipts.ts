@@ -55,7 +55,7 @@ const COLUMNS = [
     'model',
   ] as const),
   ...(['requestId', 'promptHash', 'inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWrite5mTokens'] as const),
-  ...(['cacheWrite1hTokens', 'costMicroUsd', 'reason', 'message', 'startedAt', 'finishedAt'] as const),
+  ...(['cacheWrite1hTokens', 'costMicroUsd', 'reason', 'message', 'startedAt', 'finishedAt', 'account'] as const),
 ] satisfies readonly (keyof Receipt)[];
 
 async function* asCsv(all: AsyncIterable<Receipt>): AsyncGenerator<string> {
@@ -69,7 +69,8 @@ async function* asCsv(all: AsyncIterable<Receipt>): AsyncGenerator<string> {
 /** Lines of fixed columns, not a table: its widths would need all of them at once. */
 async function* asText(all: AsyncIterable<Receipt>): AsyncGenerator<string> {
   for await (const receipt of all) {
-    const { startedAt, chainId, step, call, attempt, state, reason, model, costMicroUsd } = receipt;
+    const { startedAt, chainId, step, call, attempt, state, reason, model: name, account, costMicroUsd } = receipt;
+    const model = account === null ? name : `${name}@${account}`;
     const tokens = `${receipt.inputTokens} in, ${receipt.outputTokens} out`;
     const which = attempt === null ? 'journal' : `attempt ${attempt}`;
     const end = reason === null ? state : `${state} (${reason})`;

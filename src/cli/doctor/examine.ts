@@ -22,6 +22,7 @@ export async function examine(load: () => Promise<HoldfastConfig>): Promise<Chec
   const checks = [node, configuration, ...(await Promise.all(checkInstallation(config))), ...(await servers(config))];
   const secrets = [
     model.kind === 'anthropic' ? model.apiKey : undefined,
+    ...Object.values(config.accounts).map(({ apiKey }) => apiKey),
     temporal.kind === 'external' && typeof temporal.connection.apiKey === 'string'
       ? temporal.connection.apiKey
       : undefined,

@@ -4,7 +4,7 @@ import { laneOf } from '../../activities/route-step.js';
 import type { TemporalLink } from '../../client/temporal-link.js';
 import { type HoldfastConfig, quotaGroupOf } from '../../config/index.js';
 import { applicationOf } from '../../connect.js';
-import { ENGINE_TASK_QUEUE, modelTaskQueue } from '../../contracts/queues.js';
+import { accountGroup, ENGINE_TASK_QUEUE, modelTaskQueue } from '../../contracts/queues.js';
 import { SEARCH_ATTRIBUTES } from '../../contracts/search-attributes.js';
 import type { StackInfo } from '../../embedded/stack-files.js';
 import { probeModel } from '../../models/probe-model.js';
@@ -132,7 +132,9 @@ function queuesOf(config: HoldfastConfig): string[] {
   return [
     ...new Set([
       ENGINE_TASK_QUEUE,
-      ...steps.map((step) => modelTaskQueue(quotaGroupOf(config, step.model), laneOf(step))),
+      ...steps.map((step) =>
+        modelTaskQueue(accountGroup(quotaGroupOf(config, step.model), step.account), laneOf(step)),
+      ),
     ]),
   ];
 }

@@ -30,6 +30,8 @@ export interface Connected {
 export interface Targets {
   readonly temporal: TemporalTarget;
   readonly databaseUrl: string;
+  /** Temporal's UI, when it is known. */
+  readonly uiUrl?: string;
 }
 
 /** Throws `STORE_UNREACHABLE` when a part should be embedded and no embedded stack runs. */
@@ -37,6 +39,7 @@ export function targetsOf(config: HoldfastConfig): Targets {
   const stack = readStack(config.directory);
   const { temporal, database } = config;
   const databaseUrl = database.kind === 'external' ? database.url : stack?.databaseUrl;
+  const uiUrl = (temporal.kind === 'embedded' ? stack?.temporalUiUrl : null) ?? config.http.uiOrigins[0];
   const address = temporal.kind === 'external' ? temporal.address : stack?.temporalAddress;
   if (databaseUrl == null) {
     throw new HoldfastError(
@@ -47,6 +50,7 @@ export function targetsOf(config: HoldfastConfig): Targets {
   }
   return {
     databaseUrl,
+    ...(uiUrl && { uiUrl }),
     temporal: {
       address: address ?? null,
       namespace: temporal.namespace,
@@ -88,6 +92,7 @@ export function connectParts(config: HoldfastConfig, targets: Targets, options: 
       app: applicationOf(config),
       limits,
       accounts: Object.keys(config.accounts),
+      ...(targets.uiUrl && { uiUrl: targets.uiUrl }),
     }),
     store,
     temporal,

@@ -201,11 +201,12 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
     },
 
     async holdfastOpenHold(hold) {
-      await runningChain(store, hold, callingChain());
+      const chain = await runningChain(store, hold, callingChain());
       const decision = await openHold(store, scope(hold), {
         ...hold,
         ...knownReason(hold),
         model: await modelOf(hold),
+        scopes: hold.kind === 'failure' ? await scopes.labelsOf(chain, hold) : [],
       });
       if (decision !== null) await decided(scope(hold), hold.holdId, decision);
       else noteHold(hold);

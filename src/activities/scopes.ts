@@ -14,6 +14,7 @@ import { needsInput, type ScopeUse, scopeKeys } from '../contracts/scopes.js';
 import type { AnyStep, StepCallId } from '../contracts/steps.js';
 import type { ChainHead } from '../store/chains.js';
 import type { Store } from '../store/database.js';
+import { listScopeLabels } from '../store/dead-letters.js';
 import {
   claimScopes,
   hasChainScopes,
@@ -43,6 +44,8 @@ export interface ScopeActivities {
   release(chainId: string, call?: StepCallId): Promise<void>;
   /** Wakes chains that have been let in. Nobody waits for it: what fails is repeated by the sweeper. */
   wake(): void;
+  /** The entities that a call is about: the scopes that its chain has, and those of its step for this input, for people. */
+  labelsOf(chain: ChainHead, call: { readonly step: string; readonly input?: unknown }): Promise<string[]>;
   /** Whether a step has scopes of its own. */
   isScoped(step: string): boolean;
 }
@@ -117,6 +120,19 @@ export function createScopeActivities(store: Store, app: ScopedApplication): Sco
     wake,
     release: (chainId, call) => release(chainId, call),
     isScoped: (step) => usesOf(step).length > 0,
+
+    async labelsOf(chain, { step, input }) {
+      const ofChain = scopedChain(chain.type) === undefined ? [] : await listScopeLabels(store, chain.id, { call: '' });
+      const uses = usesOf(step);
+      if (uses.length === 0) return ofChain;
+      try {
+        const keys = scopeKeys(scopes, uses, { name: step, tenant: chain.tenant, input });
+        return [...ofChain, ...keys.map(({ label }) => label)];
+      } catch {
+        // Its input may be why it is held.
+        return ofChain;
+      }
+    },
 
     async beforeCall(call, chain) {
       const own = scopedChain(chain.type);

@@ -14,6 +14,7 @@ import {
   assign,
   type DeadLetterList,
   type DeadLetterPage,
+  type HistoryPlace,
   readClusters,
   readDeadLetter,
   readDeadLetters,
@@ -24,6 +25,7 @@ import { planRetryAll, type RetryAllOptions, type RetryAllPlan, type RetryAllRep
 interface Lent {
   readonly store: Store;
   readonly query: <Result>(run: () => Promise<Result>) => Promise<Result>;
+  readonly histories: HistoryPlace;
   readonly chain: (id: string) => Promise<ChainHead>;
   readonly decide: (id: string, decision: HoldDecision, holdId?: string) => Promise<DecideResult>;
   /** Throws what `decide` would; writes nothing. */
@@ -47,7 +49,7 @@ export class DeadLetters {
   /** Everything about one, nothing shortened. See {@link readDeadLetter}. */
   async show(id: string, holdId?: string): Promise<DeadLetterDetails> {
     const head = await this.client.chain(id);
-    return this.client.query(() => readDeadLetter(this.client.store, head, holdId));
+    return this.client.query(() => readDeadLetter(this.client.store, head, this.client.histories, holdId));
   }
 
   /** Writes a note for whoever comes next; returns all of them. See {@link annotate}. */

@@ -72,6 +72,8 @@ export interface HoldfastClientOptions {
   readonly limits: IntakeLimits;
   /** Names of the accounts that the workers have. Default: not known here, so that only they can refuse another one. */
   readonly accounts?: readonly string[];
+  /** Address of Temporal's UI, for links. Default: not known, no links. */
+  readonly uiUrl?: string;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: any workflow function
@@ -99,6 +101,7 @@ export class HoldfastClient implements ChainOperations {
     this.deadLetters = new DeadLetters({
       store: options.store,
       query: (run) => this.query(run),
+      histories: { namespace: options.temporal.namespace, uiUrl: options.uiUrl },
       chain: (id) => this.chain(id),
       decide: (id, decision, holdId) => this.decide(id, decision, holdId),
       check: (id, decision, holdId) => this.checkDecision(id, decision, holdId),

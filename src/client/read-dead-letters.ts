@@ -34,6 +34,14 @@ export interface DeadLetterPage {
   readonly limit?: number;
 }
 
+/** Where histories are. */
+export interface HistoryPlace {
+  /** Of chains whose row does not say. */
+  readonly namespace: string;
+  /** Of Temporal's UI; undefined when it is not known. */
+  readonly uiUrl: string | undefined;
+}
+
 /** Dead letters that fit, the oldest first, and how many fit in all. */
 export interface DeadLetterList {
   readonly total: number;
@@ -84,7 +92,12 @@ export async function readClusters(
  * Everything about the dead letter of a chain, nothing shortened. `holdId` is needed when the chain has several. Throws
  * `NOT_HELD` when it has none, `HOLD_NOT_FOUND`, and `INVALID_INPUT` when it must be said which.
  */
-export async function readDeadLetter(store: Store, head: ChainHead, holdId?: string): Promise<DeadLetterDetails> {
+export async function readDeadLetter(
+  store: Store,
+  head: ChainHead,
+  { namespace: own, uiUrl }: HistoryPlace,
+  holdId?: string,
+): Promise<DeadLetterDetails> {
   const row = await oneOpen(store, head, holdId);
   const scope = { chainId: row.chain_id, firstRunId: row.first_run_id };
   const [chain, holds, attempts, notes, scopes] = await Promise.all([
@@ -95,6 +108,10 @@ export async function readDeadLetter(store: Store, head: ChainHead, holdId?: str
     listScopeLabels(store, row.chain_id),
   ]);
   const hold = holds.find(({ id }) => id === row.id);
+  const namespace = head.namespace ?? own;
+  const runId = attempts.at(-1)?.run_id ?? row.first_run_id;
+  const path = ['namespaces', namespace, 'workflows', row.chain_id, runId, 'history'].map(encodeURIComponent).join('/');
+  const url = uiUrl === undefined ? null : `${uiUrl}/${path}`;
   const continues = hold?.continues ?? null;
   const conversation = continues === null ? [] : await readConversation(store, row.tenant, continues);
   return {
@@ -103,7 +120,7 @@ export async function readDeadLetter(store: Store, head: ChainHead, holdId?: str
     stepInput: parsed(hold?.input ?? null),
     // Pruned while it was read.
     conversation: conversation ?? [],
-    scopes,
+    scopes: [...new Set([...(hold?.scopes ?? []), ...scopes])].sort(),
     attemptsMade: attempts
       .filter(({ step, call, kind }) => step === row.step && call === row.call && kind !== 'reuse')
       .map((attempt) => ({
@@ -126,7 +143,7 @@ export async function readDeadLetter(store: Store, head: ChainHead, holdId?: str
       holds.filter(({ kind, step, call }) => kind === 'failure' && step === row.step && call === row.call),
     ),
     verdicts: verdictsOf({ kind: 'failure', skippable: hold?.skippable ?? false }),
-    history: { namespace: head.namespace, workflowId: row.chain_id, firstRunId: row.first_run_id },
+    history: { namespace, workflowId: row.chain_id, firstRunId: row.first_run_id, runId, url },
   };
 }
 

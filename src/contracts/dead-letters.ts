@@ -88,7 +88,10 @@ export interface DeadLetterDetails extends DeadLetter {
   readonly stepInput: unknown;
   /** The turns that the step goes on from, oldest first. */
   readonly conversation: readonly Turn[];
-  /** The scopes that the chain has or waits for, with their keys: the entities that it is about. */
+  /**
+   * The entities that it is about: the scopes of its step and those that its chain had, with their keys, also when they
+   * have been given back since.
+   */
   readonly scopes: readonly string[];
   readonly attemptsMade: readonly DeadLetterAttempt[];
   readonly notes: readonly DeadLetterNote[];
@@ -96,7 +99,15 @@ export interface DeadLetterDetails extends DeadLetter {
   readonly decisions: readonly DecisionStatus[];
   readonly verdicts: readonly HoldVerdict[];
   /** Where its history is: with Temporal's own tools, or by `holdfast history`. */
-  readonly history: { readonly namespace: string | null; readonly workflowId: string; readonly firstRunId: string };
+  readonly history: {
+    readonly namespace: string;
+    readonly workflowId: string;
+    readonly firstRunId: string;
+    /** The latest run of the workflow that called a model; after `continueAsNew` it is not the first. */
+    readonly runId: string;
+    /** Its page in Temporal's UI; null when nobody has said where that is. */
+    readonly url: string | null;
+  };
 }
 
 /** Dead letters of one cause: the same reason, step, model and message but for its numbers and ids. */

@@ -175,11 +175,15 @@ export async function addNote(
     .execute();
 }
 
-/** The scopes that a chain and its calls have or wait for, by their labels. */
-export async function listScopeLabels({ db }: Store, chainId: string): Promise<string[]> {
+/** The scopes that a chain and its calls have or wait for, by their labels; with `call: ''` only those of the chain. */
+export async function listScopeLabels(
+  { db }: Store,
+  chainId: string,
+  { call = null }: { readonly call?: string | null } = {},
+): Promise<string[]> {
   const { rows } = await sql<{ label: string }>`
     SELECT DISTINCT k.label FROM scope_claim c JOIN scope_claim_key k ON k.claim_id = c.id
-    WHERE c.chain_id = ${chainId} ORDER BY k.label`.execute(db);
+    WHERE c.chain_id = ${chainId} AND (${call}::text IS NULL OR c.call = ${call}) ORDER BY k.label`.execute(db);
   return rows.map(({ label }) => label);
 }
 

@@ -46,7 +46,11 @@ function settled(row: HoldRow): SettledDecision | null {
 export async function openHold(
   { db }: Store,
   scope: HoldScope,
-  hold: HoldRequest & { readonly model?: string | null; readonly suggestedAction?: string },
+  hold: HoldRequest & {
+    readonly model?: string | null;
+    readonly suggestedAction?: string;
+    readonly scopes?: readonly string[];
+  },
 ): Promise<SettledDecision | null> {
   const timing = {
     deadline: hold.deadline === undefined ? null : new Date(hold.deadline),
@@ -71,6 +75,7 @@ export async function openHold(
         input: hold.input === undefined ? null : JSON.stringify(hold.input),
         continues: hold.continues ?? null,
         skippable: hold.skippable ?? false,
+        scopes: [...(hold.scopes ?? [])],
         ...timing,
       })
       .onConflict((conflict) => conflict.doNothing())

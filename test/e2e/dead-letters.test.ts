@@ -45,6 +45,8 @@ describe('dead letters on the command line', () => {
     const shown = await deadLetters(['show', ids[0] as string]);
     expect(shown.stdout).toMatch(/refusal at summarize/);
     expect(shown.stdout).toContain('Tide table 0');
+    const { temporalUiUrl } = await stack.ready();
+    expect(shown.stdout).toContain(`${temporalUiUrl}/namespaces/default/workflows/${ids[0]}/`);
     await json(['annotate', ids[0] as string, '--reason', 'looked at it', '--by', 'ann']);
     expect((await deadLetters(['show', ids[0] as string])).stdout).toContain('ann: looked at it');
 

@@ -99,10 +99,19 @@ test('a chain that lends its scope while a step of it has failed takes it again 
   await untilIn(held, 'held');
   const other = await submit('handleEvent', { customer: 'fay', event: '2' });
   expect((await environment.wait(other)).state).toBe('completed');
+  expect(await environment.client.deadLetters.show(held)).toMatchObject({ scopes: ['customer (fay)'] });
   await environment.client.decide(held, { verdict: 'retry', by: 'ann' });
   await until('it asks for approval', async () => (await status(held)).holds[0]?.kind === 'approval');
   await environment.client.decide(held, { verdict: 'approve', by: 'ann' });
   expect(await environment.wait(held)).toMatchObject({ state: 'completed', output: true });
+});
+
+test('a dead letter names the entities of its step, which has given them back', async () => {
+  environment.script({ look: [refusal('Not this.')] });
+  const id = await submit('lookUp', [{ customer: 'kim', event: 'look 1' }]);
+  await untilIn(id, 'held');
+  expect(await environment.client.deadLetters.show(id)).toMatchObject({ scopes: ['crm', 'customer (kim)'] });
+  await environment.client.cancel(id);
 });
 
 test('a call that its chain gives up leaves the line, and gives back what it has', async () => {

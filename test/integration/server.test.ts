@@ -72,7 +72,7 @@ async function serve({ temporalAddress = environment.address, wrap, ...options }
     approvals: { report: { proposal: z.object({ title: z.string() }) } },
   };
   const limits = { maxInputBytes: MAX_INPUT_BYTES, contextWindowOf: () => null };
-  const client = new HoldfastClient({ store: own, temporal, app, limits });
+  const client = new HoldfastClient({ store: own, temporal, app, limits, uiUrl: UI });
   wrap?.(client);
   const server = await startServer({
     client,
@@ -284,12 +284,15 @@ describe('dead letters', () => {
       body: { assignee: 'bob' },
     });
     expect((await call(server, 'GET', '/v1/dead-letters?assignee=bob')).body).toMatchObject({ total: 1 });
+    const { runId } = await environment.client.workflow.getHandle(id).describe();
+    const url = `${UI}/namespaces/default/workflows/${id}/${runId}/history`;
     expect(await call(server, 'GET', `${path}?hold=s-1`)).toMatchObject({
       status: 200,
       body: {
         stepInput: { text: 'a' },
         notes: [{ by: 'ann', text: 'seen' }],
         verdicts: ['retry', 'resolve', 'cancel'],
+        history: { namespace: 'default', workflowId: id, runId, url },
       },
     });
   });

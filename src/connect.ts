@@ -5,6 +5,7 @@ import { linkTemporal, type TemporalLink, type TemporalTarget } from './client/t
 import { type HoldfastConfig, type LoadConfigOptions, loadConfig } from './config/index.js';
 import type { Application } from './contracts/chain-definition.js';
 import { HoldfastError } from './contracts/errors.js';
+import { channelsOf } from './contracts/notices.js';
 import { readStack } from './embedded/stack-files.js';
 import { contextWindowOf } from './models/context-windows.js';
 import { openStore, type Store, type StoreOptions } from './store/database.js';
@@ -93,6 +94,7 @@ export function connectParts(config: HoldfastConfig, targets: Targets, options: 
       limits,
       accounts: Object.keys(config.accounts),
       ...(targets.uiUrl && { uiUrl: targets.uiUrl }),
+      notifies: channelsOf(config.notify),
     }),
     store,
     temporal,

@@ -6,8 +6,10 @@ import type {
   DeadLetterNote,
 } from '../contracts/dead-letters.js';
 import type { HoldDecision } from '../contracts/holds.js';
+import type { Escalation, NoticeChannel } from '../contracts/notices.js';
 import type { ChainHead } from '../store/chains.js';
 import type { Store } from '../store/database.js';
+import { type EscalateResult, escalate } from './escalate.js';
 import type { DecideResult, Decider } from './operations.js';
 import {
   annotate,
@@ -24,6 +26,8 @@ import { planRetryAll, type RetryAllOptions, type RetryAllPlan, type RetryAllRep
 /** What the client lends. */
 interface Lent {
   readonly store: Store;
+  /** By which ways people can be told. */
+  readonly notifies: readonly NoticeChannel[];
   readonly query: <Result>(run: () => Promise<Result>) => Promise<Result>;
   readonly histories: HistoryPlace;
   readonly chain: (id: string) => Promise<ChainHead>;
@@ -74,6 +78,13 @@ export class DeadLetters {
    */
   cancel(id: string, decider: Required<Decider>, holdId?: string): Promise<DecideResult> {
     return this.client.decide(id, { ...decider, verdict: 'cancel' }, holdId);
+  }
+
+  /** Hands one on to somebody, who is told. See {@link escalate}. */
+  async escalate(id: string, escalation: Escalation, holdId?: string): Promise<EscalateResult> {
+    const head = await this.client.chain(id);
+    const { store, notifies } = this.client;
+    return this.client.query(() => escalate(store, head, escalation, notifies, holdId));
   }
 
   /** Sends all that fit on their way again, one of each cluster first. See {@link retryAll}. */

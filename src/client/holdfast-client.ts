@@ -6,6 +6,7 @@ import { checkBrought } from '../contracts/check-decision.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { flawOf, type HoldDecision, type HoldOutcome } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
+import type { NoticeChannel } from '../contracts/notices.js';
 import type { PauseSelector, PauseStatus } from '../contracts/pauses.js';
 import type { ChainStatus } from '../contracts/status.js';
 import { reconcileChain, type WorkflowView } from '../intake/reconcile.js';
@@ -74,6 +75,8 @@ export interface HoldfastClientOptions {
   readonly accounts?: readonly string[];
   /** Address of Temporal's UI, for links. Default: not known, no links. */
   readonly uiUrl?: string;
+  /** By which ways workers tell people what waits for them, as the configuration's `notify` says. Default: none. */
+  readonly notifies?: readonly NoticeChannel[];
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: any workflow function
@@ -100,6 +103,7 @@ export class HoldfastClient implements ChainOperations {
     this.schedules = new Schedules(options.temporal, options.app, options.limits);
     this.deadLetters = new DeadLetters({
       store: options.store,
+      notifies: options.notifies ?? [],
       query: (run) => this.query(run),
       histories: { namespace: options.temporal.namespace, uiUrl: options.uiUrl },
       chain: (id) => this.chain(id),

@@ -175,7 +175,12 @@ export async function assign(
   return summaryOf({ ...row, assignee });
 }
 
-async function oneOpen(store: Store, { id, state }: ChainHead, holdId: string | undefined): Promise<DeadLetterRow> {
+/** The open dead letter that is meant. Throws as {@link readDeadLetter} does. */
+export async function oneOpen(
+  store: Store,
+  { id, state }: ChainHead,
+  holdId: string | undefined,
+): Promise<DeadLetterRow> {
   const open = await listDeadLetters(store, { id }, MAX_LISTED);
   const ids = open.map((row) => row.id).join(', ');
   if (open.length === 0) {
@@ -218,7 +223,8 @@ function noteOf(row: Awaited<ReturnType<typeof listNotes>>[number]): DeadLetterN
   return { at: row.written_at.toISOString(), by: row.written_by, text: row.text };
 }
 
-function summaryOf(row: DeadLetterRow): DeadLetter {
+/** What lists show of a dead letter. */
+export function summaryOf(row: DeadLetterRow): DeadLetter {
   return {
     id: row.chain_id,
     hold: row.id,

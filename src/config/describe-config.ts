@@ -4,11 +4,12 @@ const HIDDEN = '***';
 
 /** The configuration as plain data that can be shown and logged: without passwords, keys, certificates and metadata. */
 export function describeConfig(config: HoldfastConfig): Record<string, unknown> {
-  const { temporal, database, model, accounts, http, app, ...rest } = config;
+  const { temporal, database, model, accounts, http, notify, app, ...rest } = config;
   return {
     ...rest,
     temporal: describeTemporal(temporal),
     http: { ...http, ...(http.token === undefined ? {} : { token: HIDDEN }) },
+    notify: describeNotify(notify),
     database: database.kind === 'external' ? { ...database, url: withoutLogin(database.url) } : database,
     model:
       model.kind === 'anthropic'
@@ -41,6 +42,20 @@ function describeTemporal(temporal: TemporalConfig): Record<string, unknown> {
         ? {}
         : { metadata: Object.fromEntries(Object.keys(metadata).map((key) => [key, HIDDEN])) }),
     },
+  };
+}
+
+/** The path of a webhook's URL often is what lets a caller in. */
+function describeNotify({ webhook, mail, ...rest }: HoldfastConfig['notify']): Record<string, unknown> {
+  return {
+    ...rest,
+    ...(webhook && {
+      webhook: {
+        url: `${new URL(webhook.url).origin}/${HIDDEN}`,
+        ...(webhook.secret === undefined ? {} : { secret: HIDDEN }),
+      },
+    }),
+    ...(mail && { mail: { ...mail, smtpUrl: withoutLogin(mail.smtpUrl) } }),
   };
 }
 

@@ -35,6 +35,13 @@ const VARIABLES: Readonly<Record<string, string>> = {
   metricsAddress: 'HOLDFAST_METRICS_ADDRESS',
   'deployment.name': 'TEMPORAL_DEPLOYMENT_NAME',
   'deployment.buildId': 'TEMPORAL_WORKER_BUILD_ID',
+  'notify.webhook.url': 'HOLDFAST_NOTIFY_WEBHOOK_URL',
+  'notify.webhook.secret': 'HOLDFAST_NOTIFY_WEBHOOK_SECRET',
+  'notify.mail.smtpUrl': 'HOLDFAST_NOTIFY_SMTP_URL',
+  'notify.mail.from': 'HOLDFAST_NOTIFY_FROM',
+  'notify.mail.to': 'HOLDFAST_NOTIFY_TO',
+  'notify.mail.escalateTo': 'HOLDFAST_NOTIFY_ESCALATE_TO',
+  'notify.deadlineMs': 'HOLDFAST_NOTIFY_DEADLINE_MS',
   'log.format': 'HOLDFAST_LOG_FORMAT',
   'log.level': 'HOLDFAST_LOG_LEVEL',
 };
@@ -95,10 +102,13 @@ function settingsOf(said: readonly { field: string; source: string; value: strin
   return settings as Settings;
 }
 
-const TEXTS = ['directory', 'temporal', 'database', 'model', 'http', 'metricsAddress', 'deployment', 'log'];
+const TEXTS = [
+  ...['directory', 'temporal', 'database', 'model', 'http', 'metricsAddress', 'deployment', 'log'],
+  ...['notify.webhook', 'notify.mail'],
+];
 
 function numeric(field: string): boolean {
-  return !TEXTS.includes(field.split('.')[0] ?? '');
+  return !TEXTS.some((name) => field === name || field.startsWith(`${name}.`));
 }
 
 /** The number, or the text when it is none, for the schema to refuse. */

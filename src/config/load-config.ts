@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Application } from '../contracts/chain-definition.js';
 import { DEFAULT_LANE_POLICIES, LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
+import type { NotifyConfig } from '../contracts/notices.js';
 import { DEFAULT_QUOTA, type QuotaLimits } from '../contracts/quotas.js';
 import { DEFAULT_IDLE_TIMEOUT_MS } from '../models/anthropic-model.js';
 import { CONTEXT_WINDOWS } from '../models/context-windows.js';
@@ -28,6 +29,9 @@ const SIMULATED_QUOTA: QuotaLimits = {
   inputTokensPerMinute: 450_000,
   outputTokensPerMinute: 90_000,
 };
+
+/** What nobody has decided for so long is overdue: what is held at night is seen in the morning, without anybody being woken. */
+const A_DAY_MS = 86_400_000;
 
 /** Servers on loopback need no key, but the API wants one sent. */
 const PLACEHOLDER_API_KEY = 'holdfast-local';
@@ -70,6 +74,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Holdf
     workers: first('workers') ?? 1,
     metricsAddress: first('metricsAddress'),
     ...deploymentOf(said),
+    notify: notifyConfig(said),
     log: over(said.map(({ log }) => log)),
     tracing: tracingConfig(env),
     ...(fromFile.app === undefined ? {} : { app: fromFile.app as unknown as Application }),
@@ -135,6 +140,29 @@ function deploymentOf(said: readonly Settings[]): Pick<HoldfastConfig, 'deployme
     `The deployment has ${name === undefined ? 'a build id and no name' : 'a name and no build id'}.`,
     'Set both TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID, or neither.',
   );
+}
+
+function notifyConfig(said: readonly Settings[]): NotifyConfig {
+  const { url, secret } = over(said.map(({ notify }) => notify?.webhook));
+  const { smtpUrl, from, to, escalateTo } = over(said.map(({ notify }) => notify?.mail));
+  const deadlineMs = firstOf(said.map(({ notify }) => notify?.deadlineMs)) ?? A_DAY_MS;
+  if (secret !== undefined && url === undefined) {
+    throw badConfiguration(
+      'There is a secret for a webhook, and no webhook (notify.webhook).',
+      'Set HOLDFAST_NOTIFY_WEBHOOK_URL too, or remove HOLDFAST_NOTIFY_WEBHOOK_SECRET.',
+    );
+  }
+  const webhook = url === undefined ? {} : { webhook: { url, ...(secret === undefined ? {} : { secret }) } };
+  if (smtpUrl === undefined && from === undefined && to === undefined && escalateTo === undefined) {
+    return { ...webhook, deadlineMs };
+  }
+  if (smtpUrl === undefined || from === undefined || to === undefined) {
+    throw badConfiguration(
+      'Mail needs a server, a sender and a receiver (notify.mail), and not all of them are set.',
+      'Set HOLDFAST_NOTIFY_SMTP_URL, HOLDFAST_NOTIFY_FROM and HOLDFAST_NOTIFY_TO, or none of them.',
+    );
+  }
+  return { ...webhook, mail: { smtpUrl, from, to, ...(escalateTo === undefined ? {} : { escalateTo }) }, deadlineMs };
 }
 
 function isLoopback(url: string): boolean {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Application } from '../contracts/chain-definition.js';
+import { isMailAddress } from '../contracts/notices.js';
 
 const text = z.string().trim().min(1, 'expected a text that is not empty');
 const whole = (least: number, most = Number.MAX_SAFE_INTEGER) =>
@@ -27,6 +28,23 @@ const url = (protocols: readonly string[], example: string) =>
 /** Temporal joins it and the build id by a dot. */
 const deploymentName = text.regex(/^[^.\s]+$/, 'expected a text without dots and spaces');
 const buildId = text.regex(/^\S+$/, 'expected a text without spaces');
+
+const address = text.refine(isMailAddress, 'expected an address like ops@example.com');
+const addresses = text.refine(
+  (value) => value.split(',').every((part) => isMailAddress(part.trim())),
+  'expected addresses like ops@example.com, with commas between them',
+);
+/** `fetch` refuses a URL with a login, and its error would show it. */
+const webhookUrl = url(['http:', 'https:'], 'https://example.com/holdfast').refine(
+  (value) => !URL.canParse(value) || (new URL(value).username === '' && new URL(value).password === ''),
+  'expected a URL without user and password; the signature says who sends',
+);
+const smtpUrl = url(['smtp:', 'smtps:'], 'smtps://user:password@smtp.example.com').refine(
+  (value) => !URL.canParse(value) || new URL(value).hostname !== '',
+  'expected a URL with a host',
+);
+
+const TEN_YEARS_MS = 10 * 365 * 86_400_000;
 
 const port = whole(1, 65_535);
 const origins = text.refine(
@@ -138,6 +156,25 @@ export const settingsSchema = z.strictObject({
   workers: whole(0, 100).optional(),
   metricsAddress: text.regex(/^[^\s/]+:\d+$/, 'expected an address like 0.0.0.0:9464').optional(),
   deployment: z.strictObject({ name: deploymentName.optional(), buildId: buildId.optional() }).optional(),
+  notify: z
+    .strictObject({
+      webhook: z
+        .strictObject({
+          url: webhookUrl.optional(),
+          secret: headerText.min(16, 'expected at least 16 characters').optional(),
+        })
+        .optional(),
+      mail: z
+        .strictObject({
+          smtpUrl: smtpUrl.optional(),
+          from: address.optional(),
+          to: addresses.optional(),
+          escalateTo: addresses.optional(),
+        })
+        .optional(),
+      deadlineMs: whole(1, TEN_YEARS_MS).optional(),
+    })
+    .optional(),
   log: z
     .strictObject({
       format: z.enum(['json', 'text'], 'expected json or text').optional(),
@@ -159,4 +196,7 @@ export const SECRET_FIELDS: readonly string[] = [
   'temporal.tls',
   'temporal.metadata',
   'http.token',
+  'notify.webhook.url',
+  'notify.webhook.secret',
+  'notify.mail.smtpUrl',
 ];

@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from '@temporalio/client';
 import type { Application } from '../contracts/chain-definition.js';
 import type { Lane, LanePolicy } from '../contracts/lanes.js';
+import type { NotifyConfig } from '../contracts/notices.js';
 import type { QuotaLimits } from '../contracts/quotas.js';
 import type { ContextWindowTable } from '../models/context-windows.js';
 import type { PriceTable } from '../models/prices.js';
@@ -114,6 +115,8 @@ export interface HoldfastConfig {
   readonly metricsAddress?: string;
   /** The version that a worker is of, see {@link DeploymentConfig}. Default: workers have none. */
   readonly deployment?: DeploymentConfig;
+  /** Who is told of what waits for a decision. Default: nobody. */
+  readonly notify: NotifyConfig;
   /** How processes that run for long log. Default: level `info`; JSON lines, and text on a terminal. */
   readonly log: LogConfig;
   /** Whether and how spans are exported, by OpenTelemetry's own variables. Default: `off`. */
@@ -151,6 +154,11 @@ export interface HoldfastSettings {
   readonly workers?: number;
   readonly metricsAddress?: string;
   readonly deployment?: Partial<DeploymentConfig>;
+  readonly notify?: {
+    readonly webhook?: Partial<NonNullable<NotifyConfig['webhook']>>;
+    readonly mail?: Partial<NonNullable<NotifyConfig['mail']>>;
+    readonly deadlineMs?: number;
+  };
   readonly log?: LogConfig;
   /** A relative `workflowsPath` starts at the configuration file. */
   readonly app?: Application;

@@ -37,6 +37,12 @@ const assignment = z.strictObject({
 
 /** How often the progress of a retry of many is told at most, in milliseconds. */
 const TELL_MS = 1_000;
+const escalation = z.strictObject({
+  to: text.min(1, 'is empty').max(200, 'is longer than 200 characters'),
+  by: text.min(1, 'is empty').max(200, 'is longer than 200 characters'),
+  note: text.min(1, 'is empty').max(10_000, 'is longer than 10,000 characters'),
+  hold: text.optional(),
+});
 
 /** Dead letters over HTTP. They are decided as all holds are: `POST /v1/chains/ID/decisions`. */
 export function deadLetterRoutes(client: HoldfastClient, log: (line: string) => void): Hono {
@@ -59,6 +65,10 @@ export function deadLetterRoutes(client: HoldfastClient, log: (line: string) => 
     .put('/:id/assignee', async (c) => {
       const { assignee, hold } = await readBody(c, assignment);
       return c.json(await client.deadLetters.assign(c.req.param('id'), assignee, hold));
+    })
+    .post('/:id/escalations', async (c) => {
+      const { hold, ...asked } = await readBody(c, escalation);
+      return c.json(await client.deadLetters.escalate(c.req.param('id'), asked, hold), 201);
     })
     .post('/:id/notes', async (c) => {
       const { hold, ...written } = await readBody(c, note);

@@ -15,6 +15,7 @@ import * as begunFirst from './migrations/0011-begun-first.js';
 import * as deadLetters from './migrations/0012-dead-letters.js';
 import * as circuit from './migrations/0013-circuit.js';
 import * as openAttempt from './migrations/0014-open-attempt.js';
+import * as notices from './migrations/0015-notices.js';
 import * as account from './migrations/0016-account.js';
 
 export const MIGRATIONS = {
@@ -32,6 +33,7 @@ export const MIGRATIONS = {
   '0012-dead-letters': deadLetters,
   '0013-circuit': circuit,
   '0014-open-attempt': openAttempt,
+  '0015-notices': notices,
   '0016-account': account,
 };
 

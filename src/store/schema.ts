@@ -2,6 +2,7 @@ import type { Generated, GeneratedAlways } from 'kysely';
 import type { ChainState } from '../contracts/chains.js';
 import type { HoldKind, HoldVerdict } from '../contracts/holds.js';
 import type { Lane } from '../contracts/lanes.js';
+import type { NoticeChannel } from '../contracts/notices.js';
 import type { PauseKind } from '../contracts/pauses.js';
 import type { Priority } from '../contracts/priority.js';
 
@@ -13,6 +14,9 @@ export interface Database {
   hold: HoldTable;
   hold_note: HoldNoteTable;
   circuit: CircuitTable;
+  notice_look: NoticeLookTable;
+  notice: NoticeTable;
+  notice_message: NoticeMessageTable;
   change: ChangeTable;
   pause: PauseTable;
   parked: ParkedTable;
@@ -192,6 +196,43 @@ export interface CircuitTable {
   /** The call that is let through, and when the last one was; null: none is. */
   probe: string | null;
   probed_at: Generated<Date>;
+}
+
+/** One row: when somebody looked last for what is to be told. */
+export interface NoticeLookTable {
+  looked_at: Date;
+}
+
+/** What was told of the open holds of one cause by one way. Gone when all of them are decided. */
+export interface NoticeTable {
+  /** Of failures the cluster; of approvals `approval:` and the category. */
+  cluster: string;
+  channel: NoticeChannel;
+  /** Names all that is told from the first message on. */
+  thread: string;
+  /** How many were open then. */
+  told_count: number;
+  told_at: Generated<Date>;
+  /** When the latest of them was opened. */
+  told_until: Date;
+  /** When it was told last that some have waited for too long. */
+  overdue_at: Date | null;
+}
+
+/** A message that has not arrived yet. */
+export interface NoticeMessageTable {
+  /** Also the id of what it tells, the same for each try. */
+  id: string;
+  channel: NoticeChannel;
+  /** Null for what one person told of one dead letter. */
+  cluster: string | null;
+  /** JSON of the notice; the same for each try. */
+  body: string;
+  written_at: Generated<Date>;
+  tries: Generated<number>;
+  /** Whoever takes it puts it off first, so that nobody else takes it. */
+  next_try_at: Generated<Date>;
+  last_error: string | null;
 }
 
 /** A state that a chain entered. Written by a trigger alone. */

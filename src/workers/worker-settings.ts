@@ -80,6 +80,7 @@ export function workerSettings(
     quotaOf: (group) => quotaOf(config, group),
     shutdownGraceMs: SHUTDOWN_GRACE_MS,
     ...(config.deployment && { deployment: config.deployment }),
+    notify: config.notify,
     log,
   };
 }

@@ -10,6 +10,7 @@ import { checkScopes } from '../contracts/check-scopes.js';
 import { HoldfastError } from '../contracts/errors.js';
 import { LANES, type Lane, type LanePolicy } from '../contracts/lanes.js';
 import type { ModelPort } from '../contracts/models.js';
+import { channelsOf, type NotifyConfig } from '../contracts/notices.js';
 import {
   accountGroup,
   DEFAULT_QUOTA_GROUP,
@@ -28,6 +29,7 @@ import { migrate } from '../store/migrate.js';
 import { createPayloadCodec } from '../store/payload-codec.js';
 import { bundleWorkflows } from './bundle.js';
 import { LaneSlots } from './lane-slots.js';
+import { startNotifier } from './notifier.js';
 import { registerSearchAttributes } from './search-attributes.js';
 import { startSweeper } from './sweeper.js';
 
@@ -70,6 +72,8 @@ export interface WorkerSettings {
   readonly shutdownGraceMs: number;
   /** The version that this worker is of. Default: none, and it takes chains from its start on. */
   readonly deployment?: { readonly name: string; readonly buildId: string };
+  /** Who is told of what waits for a decision. Default: nobody. */
+  readonly notify?: NotifyConfig;
   readonly log: (message: string) => void;
 }
 
@@ -184,6 +188,11 @@ export async function startWorker(settings: WorkerSettings): Promise<RunningWork
     });
     const sweeper = startSweeper(store, client, log);
     closing.push(() => sweeper.stop());
+    const { notify } = settings;
+    if (notify !== undefined && channelsOf(notify).length > 0) {
+      const notifier = startNotifier(store, notify, log);
+      closing.push(() => notifier.stop());
+    }
 
     const running = workers.map((worker) => worker.run());
     const shutdown = (): void => {

@@ -24,6 +24,7 @@ export const PLANTED: Record<string, Tree> = {
   'admission-imports-only-its-own': importing('src/admission/gate.ts', 'models/call'),
   'activities-imports-only-its-own': importing('src/activities/plan.ts', 'intake/validate'),
   'intake-imports-only-its-own': importing('src/intake/validate.ts', 'client/submit'),
+  'notices-imports-only-its-own': importing('src/notices/compose.ts', 'client/submit'),
   'client-imports-only-its-own': importing('src/client/submit.ts', 'workers/worker'),
   'server-imports-only-its-own': importing('src/server/routes.ts', 'cli/output'),
   'config-imports-only-its-own': importing('src/config/environment.ts', 'embedded/stack'),

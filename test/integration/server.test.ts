@@ -280,6 +280,11 @@ describe('dead letters', () => {
     });
     const path = `/v1/dead-letters/${id}`;
     expect(await call(server, 'POST', `${path}/notes`, { by: 'ann', text: 'seen' })).toMatchObject({ status: 201 });
+    const escalation = { to: 'eve', by: 'ann', note: 'not our key' };
+    expect(await call(server, 'POST', `${path}/escalations`, escalation)).toMatchObject({
+      status: 201,
+      body: { deadLetter: { id, assignee: 'eve' }, toldBy: [] },
+    });
     expect(await call(server, 'PUT', `${path}/assignee`, { assignee: 'bob' })).toMatchObject({
       body: { assignee: 'bob' },
     });
@@ -290,7 +295,7 @@ describe('dead letters', () => {
       status: 200,
       body: {
         stepInput: { text: 'a' },
-        notes: [{ by: 'ann', text: 'seen' }],
+        notes: [{ by: 'ann', text: 'seen' }, { text: 'Escalated to eve: not our key' }],
         verdicts: ['retry', 'resolve', 'cancel'],
         history: { namespace: 'default', workflowId: id, runId, url },
       },
@@ -388,6 +393,7 @@ describe('dead letters', () => {
     ['GET', '/nothing', 404, 'CHAIN_NOT_FOUND'],
     ['POST', '/nothing/notes', 400, 'INVALID_INPUT'],
     ['PUT', '/nothing/assignee', 400, 'INVALID_INPUT'],
+    ['POST', '/nothing/escalations', 400, 'INVALID_INPUT'],
   ] as const)('%s %s is answered with %i', async (method, path, status, code) => {
     const answer = await call(await serve(), method, `/v1/dead-letters${path}`, method === 'GET' ? undefined : {});
     expect(answer).toMatchObject({ status, body: { error: { code } } });

@@ -49,6 +49,7 @@ test('everything has a default, and every part is embedded', async () => {
     heartbeatTimeoutMs: 3_000,
     maxInputBytes: 10_485_760,
     workers: 1,
+    notify: { deadlineMs: 86_400_000 },
     log: {},
     tracing: 'off',
   });
@@ -254,6 +255,50 @@ test('a quota group has the limits that are said of it, and the others of all gr
   expect(quotaOf(config, 'constructor')).toEqual({ ...config.quota, requestsPerMinute: 9 });
 });
 
+describe('notices', () => {
+  const mail = {
+    HOLDFAST_NOTIFY_SMTP_URL: 'smtps://me:mail-secret@mail.example',
+    HOLDFAST_NOTIFY_FROM: 'holdfast@example.com',
+    HOLDFAST_NOTIFY_TO: 'ops@example.com, night@example.com',
+  };
+
+  test('are set by the environment over the file', async () => {
+    const cwd = directoryWith({
+      'holdfast.config.mjs':
+        "export default { notify: { webhook: { url: 'http://in.file' }, mail: { escalateTo: 'boss@example.com' }, deadlineMs: 5 } };",
+    });
+    expect((await load({ ...mail, HOLDFAST_NOTIFY_WEBHOOK_URL: 'http://in.environment' }, { cwd })).notify).toEqual({
+      webhook: { url: 'http://in.environment' },
+      mail: {
+        smtpUrl: mail.HOLDFAST_NOTIFY_SMTP_URL,
+        from: 'holdfast@example.com',
+        to: 'ops@example.com, night@example.com',
+        escalateTo: 'boss@example.com',
+      },
+      deadlineMs: 5,
+    });
+  });
+
+  test.each([
+    [{ HOLDFAST_NOTIFY_WEBHOOK_URL: 'ftp://x' }, 'expected a URL like https://example.com/holdfast'],
+    [{ HOLDFAST_NOTIFY_WEBHOOK_URL: 'https://me:hook-secret@x' }, 'expected a URL without user and password'],
+    [{ HOLDFAST_NOTIFY_WEBHOOK_SECRET: 'hook-secret' }, 'HOLDFAST_NOTIFY_WEBHOOK_SECRET: expected at least 16'],
+    [{ HOLDFAST_NOTIFY_WEBHOOK_SECRET: 'hook-secret-in-full' }, 'There is a secret for a webhook, and no webhook'],
+    [{ ...mail, HOLDFAST_NOTIFY_SMTP_URL: 'mail-secret' }, 'HOLDFAST_NOTIFY_SMTP_URL: expected a URL like smtps://'],
+    [{ ...mail, HOLDFAST_NOTIFY_SMTP_URL: 'smtp:host' }, 'expected a URL with a host'],
+    [{ ...mail, HOLDFAST_NOTIFY_FROM: 'Holdfast' }, 'expected an address like ops@example.com'],
+    [{ ...mail, HOLDFAST_NOTIFY_TO: 'a@b.example, you' }, 'expected addresses like ops@example.com'],
+    [{ ...mail, HOLDFAST_NOTIFY_TO: '' }, 'Mail needs a server, a sender and a receiver'],
+    [{ HOLDFAST_NOTIFY_ESCALATE_TO: 'a@b.example' }, 'Mail needs a server, a sender and a receiver'],
+    [{ HOLDFAST_NOTIFY_DEADLINE_MS: '0' }, 'expected at least 1'],
+    [{ HOLDFAST_NOTIFY_DEADLINE_MS: 'a day' }, 'expected a number'],
+  ])('%j is refused', async (env, message) => {
+    const error = await refused(load(env));
+    expect(error.message).toContain(message);
+    expect(error.message).not.toMatch(/(hook|mail)-secret/);
+  });
+});
+
 describe('describeConfig', () => {
   test('shows no secret', async () => {
     const cwd = directoryWith({
@@ -265,12 +310,19 @@ describe('describeConfig', () => {
       ANTHROPIC_API_KEY: 'secret-6',
       HOLDFAST_HTTP_TOKEN: 'secret-8-in-full',
       ANTHROPIC_BASE_URL: 'https://me:secret-7@gateway.example',
+      HOLDFAST_NOTIFY_WEBHOOK_URL: 'https://hooks.example/services/secret-9',
+      HOLDFAST_NOTIFY_WEBHOOK_SECRET: 'secret-10-in-full',
+      HOLDFAST_NOTIFY_SMTP_URL: 'smtps://me:secret-11@mail.example',
+      HOLDFAST_NOTIFY_FROM: 'holdfast@example.com',
+      HOLDFAST_NOTIFY_TO: 'ops@example.com',
     };
     const text = JSON.stringify(describeConfig(await load(env, { cwd })));
-    expect(text).not.toContain('secret');
+    expect(text).not.toMatch(/secret-\d/);
     expect(text).toContain('postgresql://me:***@host/db');
     expect(text).toContain('h:7233');
     expect(text).toContain('gateway.example');
+    expect(text).toContain('https://hooks.example/***');
+    expect(text).toContain('smtps://me:***@mail.example');
   });
 
   test('shows all the rest', async () => {

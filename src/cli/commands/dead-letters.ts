@@ -9,6 +9,7 @@ import { createOutput, formatCost } from '../output.js';
 import { readInput, readText } from '../read-input.js';
 import { untilStopped } from '../until-stopped.js';
 import { withClient } from '../with-client.js';
+import { addEscalateCommand } from './escalate.js';
 
 interface Asking {
   readonly json?: boolean;
@@ -91,6 +92,7 @@ export function addDeadLettersCommand(program: Command): void {
   deciding(group.command('annotate').description('write a note for whoever comes next; --reason is its text'))
     .addHelpText('after', `\nExample:\n  holdfast dead-letters annotate ${EXAMPLE_ID} --reason "asked the provider"`)
     .action(annotate);
+  addEscalateCommand(group);
 }
 
 const EDITS = 'input, prompt, system, model, account, maxTokens, lane, priority, dropTurns, summary';

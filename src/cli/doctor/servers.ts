@@ -4,6 +4,7 @@ import { laneOf } from '../../activities/route-step.js';
 import type { TemporalLink } from '../../client/temporal-link.js';
 import { type HoldfastConfig, quotaGroupOf } from '../../config/index.js';
 import { applicationOf } from '../../connect.js';
+import { channelsOf } from '../../contracts/notices.js';
 import { accountGroup, ENGINE_TASK_QUEUE, modelTaskQueue } from '../../contracts/queues.js';
 import { SEARCH_ATTRIBUTES } from '../../contracts/search-attributes.js';
 import type { StackInfo } from '../../embedded/stack-files.js';
@@ -11,6 +12,7 @@ import { probeModel } from '../../models/probe-model.js';
 import type { Store } from '../../store/database.js';
 import { listLiveWorkers } from '../../store/liveness.js';
 import { readSchema } from '../../store/migrate.js';
+import { listUndelivered } from '../../store/notices.js';
 import { CHECK_MS, type Check, check, ok, problem, warning } from './check.js';
 
 /** Connections that a worker opens at most, see `startWorker`. */
@@ -104,6 +106,15 @@ export function checkModel({ model }: HoldfastConfig, stack: StackInfo | null): 
   });
 }
 
+async function notices(store: Store, { notify }: HoldfastConfig) {
+  const channels = channelsOf(notify);
+  if (channels.length === 0) return ok('Nobody is told of what is held: neither a webhook nor mail is configured.');
+  const late = await listUndelivered(store);
+  if (late.length === 0) return ok(`By ${channels.join(' and ')}; all have arrived.`);
+  const what = late.map((way) => `${way.count} by ${way.channel} since ${way.since.toISOString()}: ${way.last_error}`);
+  return warning(`Not arrived: ${what.join('; ')}.`, 'Look at the receiver and the settings of notify.');
+}
+
 /** Needs a database with a schema. */
 export function checkWorkers(store: Store, temporal: TemporalLink, config: HoldfastConfig): Promise<Check>[] {
   const start = 'Start one with `holdfast worker`; `npx holdfast dev` has its own.';
@@ -123,6 +134,7 @@ export function checkWorkers(store: Store, temporal: TemporalLink, config: Holdf
       return warning(`Nobody polls ${waiting.join(', ')}; ${backlog} activities wait.`, start);
     }),
     check('Chains', () => chains(store, temporal)),
+    check('Notices', () => notices(store, config)),
   ];
 }
 

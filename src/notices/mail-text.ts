@@ -1,0 +1,33 @@
+import type { Notice } from '../contracts/notices.js';
+
+/** The same for all messages of a thread that grows, so that mail programs show them as one. */
+export function subjectOf({ event, kind, step, reason, cluster }: Notice): string {
+  const urgent = event === 'overdue' ? 'Overdue: ' : event === 'escalated' ? 'Escalated: ' : '';
+  return kind === 'approval'
+    ? `${urgent}Holdfast: ${step} waits for approval`
+    : `${urgent}Holdfast: ${step} is held, ${reason} (${cluster})`;
+}
+
+/** The notice as plain text. */
+export function textOf(notice: Notice): string {
+  const { kind, count, newSince, overdue, step, reason, model, message, tenants, tenantCount, escalation } = notice;
+  const more = tenantCount - tenants.length;
+  return [
+    ...(escalation === undefined ? [] : [`${escalation.by} hands it on to ${escalation.to}: ${escalation.note}`, '']),
+    `${count} ${kind === 'approval' ? (count === 1 ? 'approval waits' : 'approvals wait') : count === 1 ? 'dead letter waits' : 'dead letters wait'} for a decision` +
+      `${newSince > 0 && newSince < count ? `, ${newSince} of them new` : ''}${overdue > 0 ? `; overdue: ${overdue}` : ''}.`,
+    '',
+    `step     ${step}`,
+    `reason   ${reason}`,
+    ...(model === null ? [] : [`model    ${model}`]),
+    `message  ${message}`,
+    `since    ${notice.firstSeen}, the latest ${notice.lastSeen}`,
+    `tenants  ${tenants.join(', ')}${more > 0 ? ` and ${more} more` : ''}`,
+    `example  ${notice.sample.id} ${notice.sample.hold}`,
+    '',
+    notice.suggestedAction,
+    '',
+    ...notice.commands.map((command) => `  ${command}`),
+    '',
+  ].join('\n');
+}

@@ -5,8 +5,10 @@ import {
   claimQuota,
   closeQuota,
   configureQuota,
+  dropStrayClaims,
   observeQuota,
   pollQuota,
+  type QuotaClaim,
   type QuotaPlace,
   settleQuota,
 } from '../store/quotas.js';
@@ -77,6 +79,12 @@ const LOOK_MS = { least: 10, most: 250 };
 
 const RETRY_MS = 1_000;
 
+/**
+ * A place of this worker that is so old, in milliseconds, and of which it knows nothing: its answer was lost. Twice the time
+ * after which a query is given up.
+ */
+const STRAY_MS = 60_000;
+
 /** After so long a call that gave way is in Temporal's queue again, in milliseconds. */
 const GIVE_WAY_MS = 100;
 
@@ -90,12 +98,16 @@ export class SharedQuota {
   readonly #limits = new Map<string, QuotaLimits>();
   readonly #crowded = new Set<string>();
   readonly #listeners = new Set<() => void>();
+  /** All places that it has, waiting and admitted. */
+  readonly #places = new Set<number>();
+  #strays: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly store: Store,
     /** This process's number. */
     private readonly worker: number,
     private readonly log: (message: string) => void,
+    private readonly strayMs = STRAY_MS,
   ) {}
 
   /** Makes a group known with its configured limits. */
@@ -141,7 +153,7 @@ export class SharedQuota {
       input,
       output,
     };
-    const first = await claimQuota(this.store, place);
+    const first = await this.claim(place);
     if ('tooLarge' in first) throw new QuotaTooSmallError(place, first.tooLarge);
     this.noteWaiting(group, first.waitMs);
     const id = first.admitted
@@ -160,6 +172,21 @@ export class SharedQuota {
   async close(group: string, forMs: number): Promise<void> {
     this.#crowded.add(group);
     await closeQuota(this.store, group, forMs);
+  }
+
+  private async claim(place: QuotaPlace): Promise<QuotaClaim | { readonly tooLarge: QuotaUse }> {
+    try {
+      const claim = await claimQuota(this.store, place);
+      if ('id' in claim) this.#places.add(claim.id);
+      return claim;
+    } catch (error) {
+      // It may have been taken all the same, or be taken yet: a query goes on in PostgreSQL when its client is gone.
+      clearTimeout(this.#strays);
+      this.#strays = setTimeout(() => {
+        this.eventually(() => dropStrayClaims(this.store, this.worker, [...this.#places], this.strayMs));
+      }, 2 * this.strayMs).unref();
+      throw error;
+    }
   }
 
   private async wait(
@@ -233,7 +260,7 @@ export class SharedQuota {
   private async claimAgain(line: Map<number, Waiter>, lost: number): Promise<void> {
     const waiter = line.get(lost);
     if (waiter === undefined) return;
-    const again = await claimQuota(this.store, waiter.place);
+    const again = await this.claim(waiter.place);
     if ('tooLarge' in again) return waiter.fail(new QuotaTooSmallError(waiter.place, again.tooLarge));
     const { id, admitted } = again;
     // It may have given up meanwhile; then the new place ends with nobody in it.
@@ -268,6 +295,7 @@ export class SharedQuota {
   private end(group: string, id: number, used?: QuotaUse): void {
     this.eventually(async () => {
       await settleQuota(this.store, id, used);
+      this.#places.delete(id);
       if (this.line(group).size > 0) this.lookIn(group, 0);
     });
   }

@@ -105,6 +105,24 @@ export async function dropDeadClaims({ db }: Store, live: readonly number[]): Pr
   await sql`SELECT quota_bury(${[...live]}::int[])`.execute(db);
 }
 
+/**
+ * Removes claims of a living worker that are none of those that it knows, and older than so many milliseconds. What was
+ * admitted to them stays taken.
+ */
+export async function dropStrayClaims(
+  { db }: Store,
+  worker: number,
+  known: readonly number[],
+  olderThanMs: number,
+): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    // The groups first, always: locked the other way round this and a poll would wait for each other.
+    await sql`SELECT FROM quota_group ORDER BY name FOR UPDATE`.execute(trx);
+    await sql`DELETE FROM quota_claim WHERE worker = ${worker} AND id <> ALL(${[...known]}::bigint[])
+      AND created_at < clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`.execute(trx);
+  });
+}
+
 /** What a waiting call waits for, and about how long. */
 export interface QuotaOutlook {
   readonly step: string;

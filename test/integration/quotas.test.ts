@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Link } from '../../chaos/link.js';
 import {
   QuotaTooSmallError,
   QuotaWaitError,
@@ -425,6 +426,47 @@ async function reserveAgain(part: SharedQuota, options: ReserveOptions): Promise
     }
   }
 }
+
+test('a place whose answer was lost with its connection is given up, and those that the worker knows are not', async () => {
+  const { name } = await group({});
+  const link = await Link.to(Number(new URL(url).port));
+  const through = new URL(url);
+  through.port = String(link.port);
+  const cutStore = openStore(through.href, { maxConnections: 2 });
+  const strayMs = 2_000;
+  const part = new SharedQuota(cutStore, 77, failOn, strayMs);
+  await part.configure(name, DEFAULT_QUOTA);
+  const claims = async () => {
+    const found = await store.pool.query('SELECT chain_id FROM quota_claim WHERE worker = 77 ORDER BY chain_id');
+    return found.rows.map(({ chain_id }) => chain_id);
+  };
+  try {
+    const kept = await part.reserve(call(name, { chain: 'kept' }));
+    const lock = await store.pool.connect();
+    await lock.query('BEGIN');
+    await lock.query('SELECT FROM quota_group WHERE name = $1 FOR UPDATE', [name]);
+    const lost = part.reserve(call(name, { chain: 'lost' }));
+    const failing = expect(lost).rejects.toThrow();
+    await expect
+      .poll(async () => {
+        const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%quota_claim(%'`;
+        return (await store.pool.query(waiting)).rowCount;
+      })
+      .toBe(1);
+    link.cut();
+    await failing;
+    link.mend();
+    await lock.query('COMMIT');
+    lock.release();
+    await expect.poll(claims).toEqual(['kept', 'lost']);
+    await expect.poll(claims).toEqual(['kept']);
+    kept.settle({ input: 1, output: 1 });
+    await expect.poll(claims).toEqual([]);
+  } finally {
+    await cutStore.close();
+    await link.close();
+  }
+});
 
 describe('many clients at once', () => {
   /** Numbers that look random and are the same in each run. */

@@ -171,11 +171,11 @@ function spawnDev(readyFile: string, env: NodeJS.ProcessEnv): ChildProcess {
 
 /** Polls until `probe` gives something; fails with `what` after a minute. */
 export async function until<Value>(what: string, probe: () => Promise<Value | undefined | false>): Promise<Value> {
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;
-    if (Date.now() > deadline) throw new Error(`Waited a minute in vain until ${what}.`);
+    if (Date.now() > deadline) throw new Error(`Waited two minutes in vain until ${what}.`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

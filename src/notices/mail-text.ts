@@ -12,10 +12,11 @@ export function subjectOf({ event, kind, step, reason, cluster }: Notice): strin
 export function textOf(notice: Notice): string {
   const { kind, count, newSince, overdue, step, reason, model, message, tenants, tenantCount, escalation } = notice;
   const more = tenantCount - tenants.length;
+  const news = newSince > 0 && newSince < count ? `, ${newSince} of them new` : '';
+  const late = overdue > 0 ? `; overdue: ${overdue}` : '';
   return [
     ...(escalation === undefined ? [] : [`${escalation.by} hands it on to ${escalation.to}: ${escalation.note}`, '']),
-    `${count} ${kind === 'approval' ? (count === 1 ? 'approval waits' : 'approvals wait') : count === 1 ? 'dead letter waits' : 'dead letters wait'} for a decision` +
-      `${newSince > 0 && newSince < count ? `, ${newSince} of them new` : ''}${overdue > 0 ? `; overdue: ${overdue}` : ''}.`,
+    `${count} ${kind === 'approval' ? 'approval' : 'dead letter'}${count === 1 ? ' waits' : 's wait'} for a decision${news}${late}.`,
     '',
     `step     ${step}`,
     `reason   ${reason}`,

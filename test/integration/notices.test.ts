@@ -398,6 +398,17 @@ describe('a mail', () => {
     expect(mail.mails[0]?.headers['message-id']).toBe(`<${rows[0]?.id}@example.com>`);
   });
 
+  test('whose server does not answer is left when the worker ends', async () => {
+    mail.hang = true;
+    await hold({ count: 1 });
+    const lines: string[] = [];
+    const notifier = startNotifier(store, byMail(), (line) => lines.push(line));
+    onTestFinished(() => notifier.stop());
+    await expect.poll(() => mail.hanging).toBe(1);
+    await notifier.stop();
+    expect(lines).toEqual([expect.stringContaining('the process ends')]);
+  });
+
   test('sends its login to no other machine without TLS', async () => {
     await hold({ count: 1 });
     const config = byMail();

@@ -52,10 +52,12 @@ export interface ReceivedMail {
   readonly text: string;
 }
 
-/** A mail server without TLS that takes one login. `refuse` takes no message. */
+/** A mail server without TLS that takes one login. It can refuse messages, and take them without an answer. */
 export class MailReceiver {
   readonly mails: ReceivedMail[] = [];
   refuse = false;
+  hang = false;
+  hanging = 0;
   private port = 0;
   private readonly server = new SMTPServer({
     disabledCommands: ['STARTTLS'],
@@ -65,6 +67,10 @@ export class MailReceiver {
       password === 'mail-secret' ? done(null, { user: username as string }) : done(new Error('wrong password')),
     onData: (stream, session, done) => {
       void text(stream).then((raw) => {
+        if (this.hang) {
+          this.hanging += 1;
+          return;
+        }
         if (this.refuse) return done(Object.assign(new Error('mailbox is full'), { responseCode: 452 }));
         this.mails.push({ to: session.envelope.rcptTo.map(({ address }) => address), ...parsed(raw) });
         done();

@@ -202,14 +202,15 @@ export function createEngineActivities(dependencies: EngineActivityDependencies)
 
     async holdfastOpenHold(hold) {
       const chain = await runningChain(store, hold, callingChain());
+      const known = knownReason(hold);
       const decision = await openHold(store, scope(hold), {
         ...hold,
-        ...knownReason(hold),
+        ...known,
         model: await modelOf(hold),
         scopes: hold.kind === 'failure' ? await scopes.labelsOf(chain, hold) : [],
       });
       if (decision !== null) await decided(scope(hold), hold.holdId, decision);
-      else noteHold(hold);
+      else noteHold({ ...hold, ...known });
       return decision;
     },
 

@@ -5,6 +5,7 @@ import { STEP_FAILURE, type StepCall, type StepFailureDetails } from '../contrac
 import type { ClosedState } from '../contracts/chains.js';
 import type { HoldRequest, SettledDecision } from '../contracts/holds.js';
 import { ModelCallError, type ModelPort, type ModelRequest, type ModelResponse } from '../contracts/models.js';
+import type { ReasonCode } from '../contracts/reasons.js';
 import type { AttemptBill } from '../store/attempts.js';
 import type { ChainHead } from '../store/chains.js';
 import { cacheWriteTokens, countAttempt, measureCall, totalInputTokens, WORKER_METRICS } from '../telemetry/metrics.js';
@@ -92,7 +93,7 @@ export function observeCall(
 export function noteAttempt(
   attemptId: number,
   { call, chain, request }: { readonly call: StepCall; readonly chain: ChainHead; readonly request: ModelRequest },
-  end: AttemptBill & { readonly state: 'succeeded' | 'failed' | 'cancelled'; readonly reason: string | null },
+  end: AttemptBill & { readonly state: 'succeeded' | 'failed' | 'cancelled'; readonly reason: ReasonCode | null },
 ): void {
   const { state, reason, usage, costMicroUsd } = end;
   countAttempt(metricMeter, { model: request.model, step: call.step, state, reason, costMicroUsd });

@@ -155,6 +155,16 @@ export const REASONS = {
 
 export type ReasonCode = keyof typeof REASONS;
 
+/** Codes that only applications give, by a {@link StepError}; Holdfast itself never does. */
+export const AUTHORS_REASONS = [
+  'missing_field',
+  'invalid_account_state',
+  'policy_violation',
+  'unsupported_action',
+  'budget_exhausted',
+  'outcome_unknown',
+] as const satisfies readonly ReasonCode[];
+
 /** Reason codes of an application's own, beside those of the registry. */
 export type OwnReasons = Readonly<Record<string, Omit<Reason, 'permanence'>>>;
 

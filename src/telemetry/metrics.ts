@@ -1,5 +1,6 @@
 import type { MetricMeter } from '@temporalio/common';
 import type { TokenUsage } from '../contracts/models.js';
+import type { ReasonCode } from '../contracts/reasons.js';
 
 /**
  * What a worker counts, beside what Temporal's SDK does. Prometheus knows no dots: where OpenTelemetry's conventions for
@@ -69,7 +70,7 @@ export function measureCall(meter: MetricMeter, call: MeasuredCall): void {
 /** Counts an attempt as its row ends. `costMicroUsd` is null for a model without a known price. */
 export function countAttempt(
   meter: MetricMeter,
-  attempt: { model: string; step: string; state: string; reason: string | null; costMicroUsd: number | null },
+  attempt: { model: string; step: string; state: string; reason: ReasonCode | null; costMicroUsd: number | null },
 ): void {
   const { model, step, state, reason, costMicroUsd } = attempt;
   const tags = { gen_ai_request_model: model, step };

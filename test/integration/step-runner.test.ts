@@ -14,9 +14,11 @@ import { attach } from '../../src/client/attach.js';
 import type { ModelActivities, StepCall } from '../../src/contracts/activities.js';
 import type { Attachment } from '../../src/contracts/attachments.js';
 import { HoldfastError } from '../../src/contracts/errors.js';
-import { DEFAULT_LANE_POLICIES } from '../../src/contracts/lanes.js';
+import { DEFAULT_LANE_POLICIES, MAX_RETRY_DELAY_MS } from '../../src/contracts/lanes.js';
+import { ModelCallError, type ModelPort } from '../../src/contracts/models.js';
 import type { Priority } from '../../src/contracts/priority.js';
 import { DEFAULT_QUOTA, type QuotaLimits } from '../../src/contracts/quotas.js';
+import { type Permanence, REASONS, type Reason, type ReasonCode } from '../../src/contracts/reasons.js';
 import type { StepResult } from '../../src/contracts/steps.js';
 import {
   type CallRecord,
@@ -465,6 +467,50 @@ describe('transient failures', () => {
     const [attempt] = await chain.attempts();
     expect(attempt).toMatchObject({ state: 'failed', reason: 'overloaded', spent: true });
     expect(attempt?.input_tokens).toBeGreaterThan(0);
+  });
+});
+
+describe('of each reason that a call can fail for', () => {
+  const failing = (reason: ReasonCode): ModelPort => ({
+    call: () => Promise.reject(new ModelCallError(reason, `It is ${reason}.`)),
+    countTokens: async () => null,
+  });
+  const reasons = Object.entries(REASONS) as [ReasonCode, Reason][];
+  const those = (wanted: Permanence) =>
+    reasons.filter(([code, { permanence }]) => permanence === wanted && code !== 'rate_limit').map(([code]) => code);
+
+  test.each(those('permanent'))('%s is never tried again', async (reason) => {
+    const chain = new Chain();
+    const activities = activitiesOf({ model: failing(reason) });
+    for (let asked = 0; asked < 2; asked += 1) {
+      const failure = await chain.failure(callOf({ step: 'slow' }), activities);
+      expect(failure).toMatchObject({ nonRetryable: true, details: [{ reason }] });
+    }
+    expect(await chain.attempts()).toMatchObject([{ reason, state: 'failed' }]);
+  });
+
+  test.each(those('transient'))('%s is tried again as the lane says, and then held', async (reason) => {
+    for (const [step, lane] of [
+      ['say', 'fast'],
+      ['slow', 'heavy'],
+    ] as const) {
+      const policy = DEFAULT_LANE_POLICIES[lane];
+      const chain = new Chain();
+      const activities = activitiesOf({ model: failing(reason), retryDelayMs });
+      for (let failures = 0; failures < policy.retries; failures += 1) {
+        const failure = await chain.failure(callOf({ step }), activities);
+        expect(failure).toMatchObject({ type: reason, nonRetryable: false });
+        // Shortened at random by up to a quarter.
+        const longest = Math.min(MAX_RETRY_DELAY_MS, policy.initialDelayMs * 2 ** failures);
+        expect(failure.nextRetryDelay).toBeGreaterThanOrEqual(longest * 0.75);
+        expect(failure.nextRetryDelay).toBeLessThanOrEqual(longest);
+      }
+      expect(await chain.failure(callOf({ step }), activities)).toMatchObject({
+        nonRetryable: true,
+        details: [{ reason }],
+      });
+      expect(await chain.attempts()).toHaveLength(policy.retries + 1);
+    }
   });
 });
 

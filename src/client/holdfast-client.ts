@@ -4,7 +4,7 @@ import type { Application } from '../contracts/chain-definition.js';
 import { type ChainState, isClosed } from '../contracts/chains.js';
 import { checkBrought } from '../contracts/check-decision.js';
 import { HoldfastError } from '../contracts/errors.js';
-import { flawOf, type HoldDecision, type HoldOutcome } from '../contracts/holds.js';
+import { flawOf, type HoldDecision, type HoldOutcome, MAX_NAME_CHARS, MAX_NOTE_CHARS } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL, type DecideSignalInput } from '../contracts/messages.js';
 import type { NoticeChannel } from '../contracts/notices.js';
 import type { PauseSelector, PauseStatus } from '../contracts/pauses.js';
@@ -299,6 +299,7 @@ export class HoldfastClient implements ChainOperations {
   private async checkedDecision(row: ChainHead, decision: HoldDecision, hold: HoldRow): Promise<HoldDecision> {
     const flaw = flawOf(hold, decision);
     if (flaw !== undefined) throw new HoldfastError('WRONG_DECISION', flaw, 'Correct it; nothing was decided.');
+    refuseLarge(decision, this.options.limits.maxInputBytes);
     if (decision.edit === undefined) return decision;
     const { chains, steps, approvals = {} } = this.options.app;
     const isKnown = hold.kind === 'approval' ? Object.hasOwn(approvals, hold.step) : Object.hasOwn(steps, hold.step);
@@ -418,6 +419,8 @@ export class HoldfastClient implements ChainOperations {
   }
 
   private async chain(id: string): Promise<ChainHead> {
+    // PostgreSQL could not even look for it.
+    if (typeof id !== 'string' || id.includes('\0')) notFound(id);
     return (await this.query(() => findChainHead(this.options.store, id))) ?? notFound(id);
   }
 
@@ -514,6 +517,29 @@ function withCause(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { message, cause } = error;
   return error instanceof HoldfastError || !(cause instanceof Error) ? message : `${message}: ${cause.message}`;
+}
+
+/** Not a flaw for workflows, whose histories have decisions from before there were limits. */
+function refuseLarge({ by, note = '', edit }: HoldDecision, maxInputBytes: number): void {
+  const refuse = (message: string, remedy: string): never => {
+    throw new HoldfastError('INVALID_INPUT', message, `${remedy} Nothing was decided.`);
+  };
+  if (by.length > MAX_NAME_CHARS) refuse(`\`by\` has ${by.length} characters.`, `Use at most ${MAX_NAME_CHARS}.`);
+  if (note.length > MAX_NOTE_CHARS)
+    refuse(`The reason has ${note.length} characters.`, `Use at most ${MAX_NOTE_CHARS}.`);
+  let json = '';
+  try {
+    json = JSON.stringify(edit) ?? '';
+  } catch (error) {
+    refuse(
+      `The edit cannot be written as JSON: ${error instanceof Error ? error.message : String(error)}.`,
+      'Correct it.',
+    );
+  }
+  const bytes = Buffer.byteLength(json);
+  if (bytes <= maxInputBytes) return;
+  const message = `The edit has ${bytes} bytes; the largest input has ${maxInputBytes}.`;
+  throw new HoldfastError('INPUT_TOO_LARGE', message, 'Shorten it, or raise HOLDFAST_MAX_INPUT_BYTES.');
 }
 
 function notFound(id: string): never {

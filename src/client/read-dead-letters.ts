@@ -7,7 +7,7 @@ import {
   type DeadLetterNote,
 } from '../contracts/dead-letters.js';
 import { HoldfastError } from '../contracts/errors.js';
-import { verdictsOf } from '../contracts/holds.js';
+import { MAX_NAME_CHARS, MAX_NOTE_CHARS, verdictsOf } from '../contracts/holds.js';
 import { suggestedActionFor } from '../contracts/reasons.js';
 import { listChainAttempts } from '../store/attempts.js';
 import { type ChainHead, findChain } from '../store/chains.js';
@@ -154,8 +154,11 @@ export async function annotate(
   note: { readonly by: string; readonly text: string },
   holdId?: string,
 ): Promise<readonly DeadLetterNote[]> {
-  if (note.text.trim() === '') throw invalid('A note needs a text.', 'Say what the next person should know.');
-  if (note.by.trim() === '') throw invalid('A note needs to say who wrote it.', 'Name the writer.');
+  if (!isText(note.text, MAX_NOTE_CHARS))
+    throw invalid('A note needs a text.', `Of at most ${MAX_NOTE_CHARS} characters.`);
+  if (!isText(note.by, MAX_NAME_CHARS)) {
+    throw invalid('A note needs to say who wrote it.', `In at most ${MAX_NAME_CHARS} characters.`);
+  }
   const row = await oneOpen(store, head, holdId);
   const scope = { chainId: row.chain_id, firstRunId: row.first_run_id };
   await addNote(store, scope, row.id, note);
@@ -169,7 +172,9 @@ export async function assign(
   assignee: string | null,
   holdId?: string,
 ): Promise<DeadLetter> {
-  if (assignee?.trim() === '') throw invalid('The name of who is to look after it is empty.', 'Name somebody.');
+  if (assignee !== null && !isText(assignee, MAX_NAME_CHARS)) {
+    throw invalid('Who is to look after it is no name.', `Name somebody, in at most ${MAX_NAME_CHARS} characters.`);
+  }
   const row = await oneOpen(store, head, holdId);
   await assignHold(store, { chainId: row.chain_id, firstRunId: row.first_run_id }, row.id, assignee);
   return summaryOf({ ...row, assignee });
@@ -194,9 +199,21 @@ export async function oneOpen(
 
 /** The query that a filter means. Fields come from people, over HTTP and from JavaScript too. */
 export function queryOf(filter: DeadLetterFilter): DeadLetterQuery {
-  for (const field of Object.keys(filter)) {
-    if ((DEAD_LETTER_FIELDS as readonly string[]).includes(field)) continue;
-    throw invalid(`Dead letters have no ${JSON.stringify(field)}.`, `Filter by: ${DEAD_LETTER_FIELDS.join(', ')}.`);
+  const fields = `Filter by: ${DEAD_LETTER_FIELDS.join(', ')}.`;
+  if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) {
+    throw invalid('A filter is an object.', fields);
+  }
+  for (const [field, value] of Object.entries(filter)) {
+    if (!(DEAD_LETTER_FIELDS as readonly string[]).includes(field)) {
+      throw invalid(`Dead letters have no ${JSON.stringify(field)}.`, fields);
+    }
+    // Also undefined: with a field that somebody forgot to set, it would be all of them.
+    if (typeof value !== 'string' || value.includes('\0')) {
+      throw invalid(
+        `The ${field} to filter by is to be a text without NUL characters.`,
+        'Correct it, or leave it out.',
+      );
+    }
   }
   const { since, before, ...same } = filter;
   return {
@@ -209,6 +226,10 @@ export function queryOf(filter: DeadLetterFilter): DeadLetterQuery {
 function limitOf({ limit = 50 }: DeadLetterPage): number {
   if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LISTED) return limit;
   throw invalid(`The limit ${limit} is none.`, `Use a whole number from 1 to ${MAX_LISTED}.`);
+}
+
+function isText(value: unknown, most: number): boolean {
+  return typeof value === 'string' && value.trim() !== '' && value.length <= most;
 }
 
 function invalid(message: string, remedy: string): HoldfastError {

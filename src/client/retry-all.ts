@@ -125,6 +125,13 @@ export async function retryAll(
 async function found(store: Store, query: DeadLetterQuery): Promise<Awaited<ReturnType<typeof listClusters>>> {
   const clusters = await listClusters(store, query, MAX_CLUSTERS);
   if (clusters.length > 0) return clusters;
+  if (query.cluster !== undefined && (await listClusters(store, { cluster: query.cluster }, 1)).length === 0) {
+    throw new HoldfastError(
+      'INVALID_INPUT',
+      `No dead letter is in cluster ${query.cluster}, now at least.`,
+      'See `holdfast dead-letters clusters`.',
+    );
+  }
   throw new HoldfastError('INVALID_INPUT', 'No dead letter fits.', 'See `holdfast dead-letters clusters`.');
 }
 

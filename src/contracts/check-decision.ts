@@ -31,7 +31,11 @@ async function checkResult({ output }: AnyStep, name: string, value: unknown): P
   return wrong(`The result of ${name} is a text, and not an empty one.`);
 }
 
-const TEXT = { is: (value: unknown) => typeof value === 'string' && value.trim() !== '', what: 'a text' };
+const TEXT = {
+  // A model with a NUL could not even be kept with the hold that says that there is no such model.
+  is: (value: unknown) => typeof value === 'string' && value.trim() !== '' && !value.includes('\0'),
+  what: 'a text',
+};
 const COUNT = {
   is: (value: unknown) => Number.isSafeInteger(value) && Number(value) > 0,
   what: 'a whole number above 0',

@@ -56,6 +56,10 @@ export interface StepEdit {
   readonly summary?: string;
 }
 
+/** How long the name of who decides may be, and the reason, in characters: both are shown to people. */
+export const MAX_NAME_CHARS = 200;
+export const MAX_NOTE_CHARS = 10_000;
+
 /** Who decides an approval when its deadline passes; nobody else may go by this name. */
 export const DEADLINE = 'deadline';
 

@@ -21,8 +21,8 @@ const note = z.strictObject({
 const cancellation = z.strictObject({ by: name, reason, hold: text.optional() });
 
 const manyRetries = z.strictObject({
-  // The client knows its fields.
-  filter: z.record(z.string(), text),
+  // The client knows its fields, and refuses what is none.
+  filter: z.custom<DeadLetterFilter>((value) => value !== undefined, 'is missing'),
   edit: z.custom<StepEdit>((value) => value !== undefined).optional(),
   by: name.optional(),
   reason: reason.optional(),

@@ -121,7 +121,7 @@ describe('dead letters on the command line', () => {
 
   test.each([
     [['retry-all'], '', 2, /which ones.*--cluster/],
-    [['retry-all', '--cluster', 'ffffffffffff'], '', 2, /No dead letter fits.*clusters/],
+    [['retry-all', '--cluster', 'ffffffffffff'], '', 2, /in cluster ffffffffffff.*clusters/s],
     [['retry-all', '--all', '--edit', '-'], '[]', 2, /An edit is a JSON object/],
     [['retry-all', '--all', '--at-once', '0'], '', 2, /whole number above 0/],
     [['list', '--since', 'soon'], '', 2, /no point in time/],

@@ -154,6 +154,9 @@ describe('retry with an edit', () => {
     ['a field that there is not', { temperature: 1 }, /"temperature" cannot be edited/],
     ['nothing', {}, /some of: input, prompt/],
     ['a list', [1], /is an object with some of/],
+    ['a model with a NUL', { model: 'a\0b' }, /model is to be a text/],
+    ['more than an input may have', { prompt: 'x'.repeat(11_000_000) }, /has 11000013 bytes; the largest input has/],
+    ['what is no JSON', { input: { text: 1n } }, /cannot be written as JSON/],
     ['two conversations', { dropTurns: 1, summary: 'x' }, /both take the place/],
     [
       'wrong values',
@@ -415,6 +418,103 @@ describe('cancel', () => {
     expect(outcome).toMatchObject({ accepted: true });
     const ended = await environment.client.wait(id, { throughHolds: true });
     expect(ended).toMatchObject({ state: 'cancelled', decisions: [{ by: 'ann', note: 'by update' }] });
+  });
+});
+
+describe('bad input', () => {
+  test.each<[string, Partial<HoldDecision>, RegExp]>([
+    ['nobody who decides', { by: '' }, /says who decided/],
+    ['a number as who decides', { by: 7 as never }, /says who decided/],
+    ['a name without end', { by: 'a'.repeat(201) }, /`by` has 201 characters/],
+    ['a reason without end', { note: 'a'.repeat(10_001) }, /reason has 10001 characters/],
+    ['an object as reason', { note: {} as never }, /note of a decision is a text/],
+    ['a verdict that there is not', { verdict: 'forget' as never }, /takes no "forget"|not "forget"/],
+    ['the verdict of an approval', { verdict: 'approve' }, /takes no "approve"|not "approve"/],
+    ['a result with a skip', { verdict: 'skip', edit: 'x' }, /cannot be skipped/],
+    ['an edit with a cancel', { verdict: 'cancel', edit: 'x' }, /not with cancel/],
+    ['to resolve with nothing', { verdict: 'resolve', edit: ' ' }, /not an empty one/],
+  ])('%s is refused, and nothing changes', async (_, decision, says) => {
+    environment.script({ echo: [refusal()] });
+    const { id } = await held(['one']);
+    const before = await environment.client.status(id);
+    const decided = environment.client.decide(id, { verdict: 'retry', by, note: 'x', ...decision }, 'echo-1');
+    await expect(decided).rejects.toThrow(says);
+    expect(await environment.client.status(id)).toEqual(before);
+    await environment.client.cancel(id);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['a number', { reason: 7 }, /reason to filter by is to be a text/],
+    ['a field that was forgotten', { cluster: undefined }, /cluster to filter by is to be a text/],
+    ['a NUL', { text: '\0' }, /without NUL/],
+    ['an object', { id: { like: '%' } }, /id to filter by/],
+    ['a field of everything', JSON.parse('{"__proto__":"x"}'), /no "__proto__"/],
+    ['a list', [], /filter is an object/],
+  ])('a filter by %s is refused', async (_, filter, says) => {
+    await expect(deadLetters().list(filter)).rejects.toThrow(says);
+    await expect(deadLetters().clusters(filter)).rejects.toThrow(says);
+    await expect(deadLetters().planRetryAll(filter)).rejects.toThrow(says);
+    await expect(deadLetters().retryAll(filter, { by })).rejects.toThrow(says);
+  });
+
+  test('notes and names that are none are refused', async () => {
+    environment.script({ echo: [refusal()] });
+    const { id } = await held(['one']);
+    await expect(deadLetters().annotate(id, { by: 'a', text: ' ' })).rejects.toThrow('needs a text');
+    await expect(deadLetters().annotate(id, { by: 'a', text: 'x'.repeat(10_001) })).rejects.toThrow('needs a text');
+    await expect(deadLetters().annotate(id, { by: 7 as never, text: 'x' })).rejects.toThrow('who wrote it');
+    await expect(deadLetters().assign(id, undefined as never)).rejects.toThrow('is no name');
+    await expect(deadLetters().assign(id, 'a'.repeat(201))).rejects.toThrow('is no name');
+    await deadLetters().annotate(id, { by: 'a\0b', text: '<script>\u202e\0' });
+    expect(await deadLetters().show(id)).toMatchObject({ assignee: null, notes: [{ by: 'a\ufffdb' }] });
+    await expect(deadLetters().show('a\0b')).rejects.toMatchObject({ code: 'CHAIN_NOT_FOUND' });
+    await environment.client.cancel(id);
+  });
+
+  test('an edit that does not fit one of several steps keeps retry-all from beginning', async () => {
+    const tenant = 'several steps';
+    environment.script({ echo: [refusal()], analyze: [refusal()] });
+    const { id } = await held(['one'], tenant);
+    const other = await environment.run('analyzeDocument', { document: 'D' }, { tenant });
+    const edit = { input: { document: 'another' } };
+    await expect(deadLetters().retryAll({ tenant }, { by, note: 'x', edit })).rejects.toThrow(
+      /does not fit that of echo/,
+    );
+    expect(await deadLetters().list({ tenant })).toMatchObject({ total: 2 });
+    await Promise.all([id, other.id].map((one) => environment.client.cancel(one)));
+  });
+
+  test('of fifty who decide at once, in every way, one wins and all others are told who', async () => {
+    environment.script(() => {
+      throw refusal();
+    });
+    const { id } = await environment.run('withSkippable', 'this');
+    environment.script(() => 'fine');
+    const ways: Omit<HoldDecision, 'by'>[] = [
+      { verdict: 'retry' },
+      { verdict: 'retry', edit: { maxTokens: 9 } },
+      { verdict: 'resolve', edit: 'by hand' },
+      { verdict: 'skip' },
+      { verdict: 'cancel' },
+    ];
+    const results = await Promise.allSettled(
+      Array.from({ length: 50 }, (_, at) =>
+        environment.client.decide(id, { ...ways[at % 5]!, by: `decider ${at}`, note: 'x' }, 'echo-1'),
+      ),
+    );
+    const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    expect(won).toHaveLength(1);
+    const winner = won[0]?.holds[0]?.outcome.decision.by as string;
+    for (const result of results) {
+      if (result.status === 'fulfilled') continue;
+      expect(result.reason).toMatchObject({
+        code: 'ALREADY_DECIDED',
+        message: expect.stringContaining(`decided by ${winner} at`),
+      });
+    }
+    const ended = await environment.client.wait(id, { throughHolds: true });
+    expect(ended.decisions).toMatchObject([{ hold: 'echo-1', by: winner }]);
+    expect(ended.state).toBe(won[0]?.holds[0]?.outcome.decision.verdict === 'cancel' ? 'cancelled' : 'completed');
   });
 });
 

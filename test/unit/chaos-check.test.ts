@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { callOf } from '../../chaos/chains/steps.js';
 import { type AttemptRow, check, type Evidence, verdictLines } from '../../chaos/check.js';
@@ -75,6 +76,14 @@ function evidence(changes: Partial<Evidence> = {}): Evidence {
 const wrong = (changes: Partial<Evidence>) => check(evidence(changes)).flatMap((verdict) => verdict.wrong);
 
 describe('the checker of a chaos run', () => {
+  test.each(['check.ts', 'evidence.ts'])('takes from the code that it judges nothing but types (%s)', (file) => {
+    const source = readFileSync(new URL(`../../chaos/${file}`, import.meta.url), 'utf8');
+    const imports = [...source.matchAll(/^import (type )?[^;]*? from '([^']+)'/gms)];
+    expect(imports.length).toBeGreaterThan(0);
+    const values = imports.filter(([, isType]) => isType === undefined).map(([, , from]) => from);
+    expect(values.filter((from) => from?.startsWith('.'))).toEqual([]);
+  });
+
   test('finds nothing wrong where a kill cost the call that was in flight, and says what it cost', () => {
     const verdicts = check(evidence());
     expect(verdicts.flatMap((verdict) => verdict.wrong)).toEqual([]);

@@ -35,12 +35,14 @@ function complaints(file: unknown): string[] {
 /** Values that look like secrets and are written down instead of asked for. */
 function secretsIn(file: ComposeFile): string[] {
   const asked = /^\$\{\w+:\?.+\}$/;
+  // What works without: no secret of the file's own, but nothing by default.
+  const optional = /^\$\{HOLDFAST_NOTIFY_\w+:-\}$/;
   return Object.entries(file.services).flatMap(([service, { environment: values = {} }]) =>
     Object.entries(values)
       .filter(([name, value]) => {
         const password = /:\/\/[^:@/]+:(.+)@/.exec(value)?.[1];
         if (password !== undefined) return !asked.test(password);
-        return /(PASSWORD|PWD|SECRET|TOKEN|_KEY)$/.test(name) && !asked.test(value);
+        return /(PASSWORD|PWD|SECRET|TOKEN|_KEY)$/.test(name) && !asked.test(value) && !optional.test(value);
       })
       .map(([name]) => `${service}.${name}`),
   );
@@ -91,6 +93,8 @@ describe('docker-compose.yml', () => {
       'postgres.POSTGRES_PASSWORD',
       'postgres.DATABASE_URL',
     ]);
+    const open = { HOLDFAST_NOTIFY_WEBHOOK_SECRET: `\${HOLDFAST_NOTIFY_WEBHOOK_SECRET:-hunter2}` };
+    expect(secretsIn(withService('worker', { environment: open }))).toEqual(['worker.HOLDFAST_NOTIFY_WEBHOOK_SECRET']);
     const optional = { ANTHROPIC_API_KEY: `\${ANTHROPIC_API_KEY:-}` };
     expect(secretsIn(withService('worker', { environment: optional }))).toEqual(['worker.ANTHROPIC_API_KEY']);
   });

@@ -1,7 +1,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { type Store, storable } from './database.js';
 import { endCause, type ParkedCall, type ParkingCause, parkCall } from './parked.js';
-import { anyRowIn } from './remembered.js';
+import { Remembered } from './remembered.js';
 import type { Database, PauseTable } from './schema.js';
 
 export type PauseRow = Selectable<PauseTable>;
@@ -19,7 +19,10 @@ export interface CallTarget {
 const PAUSE = 'pause';
 
 /** A process may not know of a first pause for half a second: a call is checked exactly when it opens. */
-const anyPause = anyRowIn('pause', 500);
+const anyPause = new Remembered(
+  async ({ db }) => (await db.selectFrom('pause').select('id').limit(1).executeTakeFirst()) !== undefined,
+  500,
+);
 
 /**
  * Parks a call when a pause is in its way; returns the cause, or undefined when the call may go on. The pause cannot end

@@ -26,18 +26,3 @@ export class Remembered<Value> {
     this.known.delete(pool);
   }
 }
-
-/** Whether a table has any row. */
-export function anyRowIn(table: 'pause' | 'circuit', maxAgeMs: number): Remembered<boolean> {
-  return new Remembered(
-    async ({ db }) =>
-      (
-        await db
-          .selectFrom(table)
-          .select((eb) => eb.lit(1).as('one'))
-          .limit(1)
-          .execute()
-      ).length > 0,
-    maxAgeMs,
-  );
-}

@@ -196,6 +196,8 @@ export interface CircuitTable {
   /** The call that is let through, and when the last one was; null: none is. */
   probe: string | null;
   probed_at: Generated<Date>;
+  /** The latest attempt when a call had succeeded: what failed before it counts no more. Null while the circuit is open. */
+  closed_after: number | null;
 }
 
 /** One row: when somebody looked last for what is to be told. */

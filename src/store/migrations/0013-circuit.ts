@@ -11,6 +11,7 @@ export async function up(database: Kysely<unknown>): Promise<void> {
       opened_at timestamptz NOT NULL DEFAULT now(),
       probe text,
       probed_at timestamptz NOT NULL DEFAULT now(),
+      closed_after bigint,
       PRIMARY KEY (step, model)
     )`)
     .execute(database);

@@ -1,7 +1,7 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { patched, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import type { ClosedState } from '../contracts/chains.js';
-import { type HoldRequest, verdictsOf } from '../contracts/holds.js';
+import { type HoldRequest, type HoldVerdict, verdictsOf } from '../contracts/holds.js';
 import { DECIDE_HOLD_SIGNAL } from '../contracts/messages.js';
 import { SEARCH_ATTRIBUTES } from '../contracts/search-attributes.js';
 import { engineState } from './engine-state.js';
@@ -52,12 +52,21 @@ function idleBecause(held: number, parked: number): string {
   return parked > 0 ? 'is parked' : 'no step is open';
 }
 
+/** What a command must say besides. */
+const NEEDS: Partial<Record<HoldVerdict, string>> = {
+  resolve: ' --result FILE --reason TEXT',
+  skip: ' --reason TEXT',
+  cancel: ' --reason TEXT',
+};
+
 function holdDetails(request: HoldRequest): string {
   const { holdId, kind, step, reason, message, deadline } = request;
   const { workflowId } = workflowInfo();
   const verdicts = verdictsOf(request);
   const command = kind === 'failure' ? 'holdfast dead-letters' : 'holdfast';
-  const ways = verdicts.map((verdict) => `- \`${command} ${verdict} ${workflowId} --hold ${holdId}\``);
+  const ways = verdicts.map(
+    (verdict) => `- \`${command} ${verdict} ${workflowId} --hold ${holdId}${NEEDS[verdict] ?? ''}\``,
+  );
   const signal = JSON.stringify({ holdId, verdict: verdicts[0], by: 'your name' });
   return [
     `**Held at ${step}** (${holdId}, ${reason}): ${message}`,

@@ -71,7 +71,7 @@ test('the details of an open chain say what it does, what is done, and how its h
       [
         '**Now:** waits for a decision',
         '**Steps done in this run:** other',
-        `**Held at echo** (echo-1, refusal): I would rather not.\n\n- \`holdfast dead-letters retry ${workflowId} --hold echo-1\`\n- \`holdfast dead-letters resolve ${workflowId} --hold echo-1\`\n` +
+        `**Held at echo** (echo-1, refusal): I would rather not.\n\n- \`holdfast dead-letters retry ${workflowId} --hold echo-1\`\n- \`holdfast dead-letters resolve ${workflowId} --hold echo-1 --result FILE --reason TEXT\`\n- \`holdfast dead-letters cancel ${workflowId} --hold echo-1 --reason TEXT\`\n` +
           '- or the signal `holdfast_decide` with `{"holdId":"echo-1","verdict":"retry","by":"your name"}`',
         `Attempts and cost: \`holdfast status ${workflowId}\``,
       ].join('\n\n'),

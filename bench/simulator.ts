@@ -14,6 +14,11 @@ export class Simulator {
     await this.control('DELETE', 'faults');
     await this.setLatency(DEFAULT_LATENCY);
     await this.control('DELETE', 'cache');
+    await this.forgetCalls();
+  }
+
+  /** Empties the log, which keeps a bounded number of calls. */
+  async forgetCalls(): Promise<void> {
     await this.control('DELETE', 'calls');
   }
 

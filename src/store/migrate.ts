@@ -14,9 +14,9 @@ import * as laterAndFigures from './migrations/0010-later-and-figures.js';
 import * as begunFirst from './migrations/0011-begun-first.js';
 import * as deadLetters from './migrations/0012-dead-letters.js';
 import * as circuit from './migrations/0013-circuit.js';
-import * as openAttempt from './migrations/0014-open-attempt.js';
+import * as account from './migrations/0014-account.js';
 import * as notices from './migrations/0015-notices.js';
-import * as account from './migrations/0016-account.js';
+import * as openAttempt from './migrations/0016-open-attempt.js';
 
 export const MIGRATIONS = {
   '0001-four-records': fourRecords,
@@ -32,9 +32,9 @@ export const MIGRATIONS = {
   '0011-begun-first': begunFirst,
   '0012-dead-letters': deadLetters,
   '0013-circuit': circuit,
-  '0014-open-attempt': openAttempt,
+  '0014-account': account,
   '0015-notices': notices,
-  '0016-account': account,
+  '0016-open-attempt': openAttempt,
 };
 
 /**

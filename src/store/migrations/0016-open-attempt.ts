@@ -10,7 +10,7 @@ export async function up(database: Kysely<unknown>): Promise<void> {
 
 const COLUMNS = [
   ...['chain_id', 'tenant', 'first_run_id', 'run_id', 'step', 'input_hash', 'occurrence', 'revision', 'call', 'round'],
-  ...['kind', 'spent', 'worker', 'model', 'lane', 'quota_group', 'prompt_hash'],
+  ...['kind', 'spent', 'worker', 'model', 'account', 'lane', 'quota_group', 'prompt_hash'],
 ];
 
 const FUNCTION = `CREATE FUNCTION attempt_open(of_call jsonb, OUT id bigint, OUT is_paused boolean) LANGUAGE plpgsql AS $$

@@ -1,22 +1,12 @@
 import { sql } from 'kysely';
+import type { DeadLetterFilter } from '../contracts/dead-letters.js';
 import { type Store, storable } from './database.js';
 import type { HoldScope } from './holds.js';
 
-/** Which dead letters are meant. All that is stated must fit. */
-export interface DeadLetterQuery {
-  readonly id?: string;
-  readonly cluster?: string;
-  readonly reason?: string;
-  readonly step?: string;
-  readonly model?: string;
-  /** Type of the chain. */
-  readonly chain?: string;
-  readonly tenant?: string;
-  readonly assignee?: string;
+/** Which dead letters are meant, with its times as times. All that is stated must fit. */
+export interface DeadLetterQuery extends Omit<DeadLetterFilter, 'since' | 'before'> {
   readonly openedFrom?: Date;
   readonly openedBefore?: Date;
-  /** In the message, in the chain's title or in its key; upper and lower case are the same. */
-  readonly text?: string;
 }
 
 /** All dead letters that are open and fit: failures of chains that have not ended, and that nobody has decided. */
